@@ -35,6 +35,9 @@ _EXPORTS_BY_MODULE = {
         "RegrowSpec",
         "SparsitySpec",
     ],
+    "sparsetune.sparsity.methods.method": ["CombinationRule", "Method", "StepState"],
+    "sparsetune.sparsity.methods.registry": ["METHODS"],
+    "sparsetune.sparsity.plans.changes": ["MaskChange"],
     "sparsetune.spec.schedule": ["GMP_STAR_REWINDS", "OBERT_REWINDS"],
     "sparsetune.spec": [
         "ComputeSpec",

@@ -38,11 +38,11 @@ def is_import_path(name: str) -> bool:
     return ":" in name
 
 
-def name_or_import_path(names: Sequence[str]) -> Callable[[str], str]:
+def name_or_import_path(names: Sequence[str]) -> Callable[[Any], str]:
     """Check of a field that takes one of some names, or an import path; it imports nothing."""
 
-    def checked(value: str) -> str:
-        if value in names or IMPORT_PATH.fullmatch(value):
+    def checked(value: Any) -> str:
+        if isinstance(value, str) and (value in names or IMPORT_PATH.fullmatch(value)):
             return value
         quoted = ", ".join(repr(name) for name in names)
         raise ValueError(f"must be {quoted} or your own `package.module:name`")

@@ -1,4 +1,4 @@
-"""Checks of your own scores, ramps and allocations: they pass what the built-in ones pass.
+"""Checks of your own methods, scores, ramps and allocations: they pass what built-in ones pass.
 
 Each check raises an AssertionError with a sentence, as an assertion of a test does.
 """
@@ -9,5 +9,6 @@ from sparsetune.sparsity.contracts import (
     check_score,
     made_context,
 )
+from sparsetune.sparsity.method_contracts import check_method
 
-__all__ = ["check_allocation", "check_ramp", "check_score", "made_context"]
+__all__ = ["check_allocation", "check_method", "check_ramp", "check_score", "made_context"]

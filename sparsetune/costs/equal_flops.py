@@ -40,7 +40,7 @@ def match_dense_flops(spec: TrialSpec) -> TrialSpec:
         DeclarationError: if the trial's model cannot be built.
     """
     spec = spec.with_values({"schedule.stretch": 1})
-    if spec.sparsity.method == "dense":
+    if not spec.sparsity.prunes:
         return spec
     # Steps of the trial without a stretch.
     unit = spec.schedule.epochs * spec.schedule.epoch_multiplier * spec.steps_per_epoch()

@@ -19,7 +19,7 @@ from sparsetune.sparsity.fisher.pieces import (
     plan_runs,
     split_runs,
 )
-from sparsetune.sparsity.methods.plan import mask_schedule
+from sparsetune.sparsity.plans.schedule import mask_schedule
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import FisherSpec
 from sparsetune.tasks.task import Task

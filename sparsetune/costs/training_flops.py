@@ -13,16 +13,14 @@ from sparsetune.seeds import seeded_generators
 from sparsetune.sparsity.flops import ForwardFlops, prunable_flops, step_cost
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import LayerGroup, allocate
-from sparsetune.sparsity.methods.changes import MaskChange
-from sparsetune.sparsity.methods.plan import mask_schedule
+from sparsetune.sparsity.methods.registry import method_of
+from sparsetune.sparsity.plans.changes import MaskChange
+from sparsetune.sparsity.plans.schedule import mask_schedule
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import image_resolution
-from sparsetune.spec.sparsity import Method, PrunableRule, SparsitySpec
+from sparsetune.spec.sparsity import PrunableRule, SparsitySpec
 from sparsetune.tasks.kinds import network_of
 from sparsetune.tasks.network import ImageNetwork, Network, Outline, outline_of
-
-MAGNITUDE_METHODS = ("static", "one_shot", "gmp", "acdc")
-"""Methods whose global masks keep nothing but the largest weights."""
 
 
 def train_flops(spec: TrialSpec) -> float:
@@ -93,6 +91,7 @@ def _density_spans(
     """Parts of training in order."""
     total = spec.total_steps()
     request = spec.sparsity.resolved()
+    method = method_of(request.method)
     fraction = 1.0
     has_shadow = False
 
@@ -108,7 +107,7 @@ def _density_spans(
         if change.action == "regrow":
             # Weights regrow after the gradient of their own step is known. A gradient that replaces
             # the step is among the extra FLOPs, except under SET, which grows without gradients.
-            if not change.replaces_step or request.method == "set":
+            if not change.replaces_step or method.grows_by == "random":
                 yield _DensitySpan(first, first + 1, step_cost(fraction, fraction))
             first += 1
         has_shadow = has_shadow or change.action == "shadow"
@@ -142,7 +141,7 @@ def _needs_magnitudes(request: SparsitySpec, layers: Sequence[Layer], flops: For
         request.allocation == "global"
         and request.score == "magnitude"
         and request.pattern == "unstructured"
-        and request.method in MAGNITUDE_METHODS
+        and method_of(request.method).keeps_largest
     )
     # One number where all layers are linear: then every weight costs the same.
     uses_per_weight = {flops.weights[layer.name] / layer.weights for layer in layers}
@@ -159,7 +158,7 @@ def _initial_magnitudes(network: Network, names: tuple[str, ...]) -> Magnitudes:
 
 def _layers_and_flops(network: Network, sparsity: SparsitySpec) -> tuple[list[Layer], ForwardFlops]:
     """Prunable layers of a network, and its dense forward FLOPs for one example."""
-    is_dense = sparsity.method == "dense"
+    is_dense = not sparsity.prunes
     named = () if is_dense else sparsity.layer_patterns()
     return _named_layers_and_flops(network, named, sparsity.prunable_by, is_dense)
 
@@ -168,7 +167,7 @@ def _layers_and_flops(network: Network, sparsity: SparsitySpec) -> tuple[list[La
 def _named_layers_and_flops(
     network: Network, named: tuple[str, ...], prunable_by: PrunableRule | None, is_dense: bool
 ) -> tuple[list[Layer], ForwardFlops]:
-    method: Method = "dense" if is_dense else "gmp"
+    method = "dense" if is_dense else "gmp"
     sparsity = SparsitySpec(method=method, layers=named, prunable_by=prunable_by)
     outline = _outline(network)
     layers = outline.account(sparsity).layers

@@ -10,12 +10,14 @@ from pathlib import Path
 from sparsetune.costs.configurations import budget_problems
 from sparsetune.costs.equal_flops import match_dense_flops
 from sparsetune.errors import DataError, DeclarationError, Problem
+from sparsetune.imports import is_import_path
 from sparsetune.launch.resolution import resolve_study
 from sparsetune.sparsity.account.account import gradient_problems
 from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.masks.remainder import remainder_problems
-from sparsetune.sparsity.methods.plan import mask_schedule_problems
+from sparsetune.sparsity.method_contracts import own_method_problems
+from sparsetune.sparsity.plans.schedule import mask_schedule_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems
 from sparsetune.spec.sparsity import SparsitySpec
@@ -91,21 +93,16 @@ def preflight_findings(
                 models[model_only] = examine_model(spec.task, data_root)
             outline, faults = models[model_only]
             misfits = split_problems(spec.task)
-            own_problems = own_function_problems(spec.sparsity)
-            problems = [
-                *misfits,
-                *optimizer_problems(spec),
-                *combination_problems(spec.sparsity),
-                *own_problems,
-            ]
+            own_problems = _own_problems(spec)
+            problems = [*misfits, *combination_problems(spec.sparsity), *own_problems]
             if not misfits:
                 # Of wrong splits, faults of what is planned over their steps are consequences.
                 problems += decay_problems(spec)
-            if not (misfits or own_problems):
+            if not (misfits or _prevents(own_problems)):
                 # A schedule calls the user's own ramp, which then must work.
                 problems += mask_schedule_problems(spec)
-            if outline and not problems:
-                problems = outlined_problems(outline, spec.sparsity)
+            if outline and not _prevents(problems):
+                problems += outlined_problems(outline, spec.sparsity)
             for problem in [*problems, *faults]:
                 found.add(locate_in_cell(problem.at(place + problem.path), study, cell))
     found |= set(_metric_direction_problems(study))
@@ -133,6 +130,16 @@ def _trials_of(cell: Cell) -> Iterator[tuple[str, TrialSpec]]:
     yield from (("", spec) for spec in cell.corner_recipes())
     if cell.spec.distill.teacher:
         yield "distill.teacher.", cell.spec.distill.teacher
+
+
+def _own_problems(spec: TrialSpec) -> list[Problem]:
+    """Problems of a user's own method, score, ramp and optimizer, which are imported."""
+    found = [] if split_problems(spec.task) else own_method_problems(spec)
+    is_own = is_import_path(spec.sparsity.method)
+    if _prevents(found) or (is_own and split_problems(spec.task)):
+        # Of a faulty method, faults of what asks it are consequences.
+        return found
+    return [*found, *own_function_problems(spec.sparsity), *optimizer_problems(spec)]
 
 
 def _prevents(found: Iterable[Problem]) -> bool:
@@ -267,7 +274,7 @@ def examine_model(
 
 def outlined_problems(outline: Outline, sparsity: SparsitySpec) -> list[Problem]:
     """Problems and warnings of what is pruned of a network."""
-    if sparsity.method == "dense":
+    if not sparsity.prunes:
         return []
     try:
         account = outline.account(sparsity)

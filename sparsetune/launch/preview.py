@@ -23,9 +23,9 @@ from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.plans import trial_from_recipe
 from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.search.stopping.halving import HalvingRungs
-from sparsetune.sparsity.methods.changes import MaskChange
-from sparsetune.sparsity.methods.dynamic import regrow_until
-from sparsetune.sparsity.methods.plan import mask_schedule
+from sparsetune.sparsity.plans.changes import MaskChange
+from sparsetune.sparsity.plans.exchanges import regrow_until
+from sparsetune.sparsity.plans.schedule import mask_schedule
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import (
     decay_steps,

@@ -102,7 +102,7 @@ class CellPlan:
     @property
     def sparse(self) -> bool:
         """True if the cell prunes; then its winner has twins."""
-        return self.cell.spec.sparsity.method != "dense"
+        return self.cell.spec.sparsity.prunes
 
     @cached_property
     def twin(self) -> Configuration | None:

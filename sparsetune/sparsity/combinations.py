@@ -15,7 +15,7 @@ from sparsetune.spec.sparsity import SparsitySpec
 def layer_problems(layers: Sequence[Layer], given: SparsitySpec) -> list[Problem]:
     """Parts of a declaration that do not fit a model's layers; empty if all do."""
     spec = given.resolved()
-    if spec.method == "dense":
+    if not spec.prunes:
         return []
     found = allocation_problems(layers, spec) or own_allocation_problems(layers, spec)
     if found:

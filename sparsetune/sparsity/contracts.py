@@ -21,9 +21,10 @@ from sparsetune.sparsity.masks.allocation import (
     allocation_function,
     spared_layers,
 )
-from sparsetune.sparsity.methods.ramps import Ramp, ramp_function
+from sparsetune.sparsity.methods.registry import method_of
+from sparsetune.sparsity.plans.ramps import Ramp, ramp_function
 from sparsetune.sparsity.scores import Score, ScoreContext, ScoreResult, Tensors
-from sparsetune.spec.sparsity import METHOD_FIELDS, FisherSpec, RampSpec, SparsitySpec
+from sparsetune.spec.sparsity import FisherSpec, RampSpec, SparsitySpec
 
 EVEN_FRACTIONS = tuple(index / 100 for index in range(101))
 ROUNDING = 1e-12
@@ -39,7 +40,7 @@ LAYERS_TRIED = (
 SCORE_SPEC = SparsitySpec(method="gmp", target=0.5, fisher=FisherSpec(block=4, gradients=8))
 
 
-def _require(holds: bool, sentence: str) -> None:
+def require(holds: bool, sentence: str) -> None:
     """Raise an AssertionError with a sentence unless it holds; also under ``python -O``."""
     if not holds:
         raise AssertionError(sentence)
@@ -77,15 +78,15 @@ def _check_ramp_to(ramp: Ramp, spec: RampSpec, target: float, fractions: Sequenc
         value = ramp(fraction, spec, target)
         at = f"{value!r} at {fraction:g} of a ramp from {first:g} to {target:g}"
         is_number = isinstance(value, int | float) and math.isfinite(value)
-        _require(is_number, f"a ramp must return a finite sparsity, got {at}")
+        require(is_number, f"a ramp must return a finite sparsity, got {at}")
         if fraction == 0:
             starts = math.isclose(value, first, abs_tol=ROUNDING)
-            _require(starts, f"a ramp must start at its first sparsity, got {at}")
-        _require(value >= before - ROUNDING, f"a ramp must not fall, got {before!r}, then {at}")
-        _require(value <= target + ROUNDING, f"a ramp must not exceed its target, got {at}")
+            require(starts, f"a ramp must start at its first sparsity, got {at}")
+        require(value >= before - ROUNDING, f"a ramp must not fall, got {before!r}, then {at}")
+        require(value <= target + ROUNDING, f"a ramp must not exceed its target, got {at}")
         before = value
     reaches = math.isclose(before, target, abs_tol=ROUNDING)
-    _require(reaches, f"a ramp must end at its target, {target:g}, got {before!r}")
+    require(reaches, f"a ramp must end at its target, {target:g}, got {before!r}")
 
 
 def check_allocation(
@@ -118,13 +119,13 @@ def check_allocation(
             counts = {group.names: group.pruned for group in groups}
             for names, pruned in counts.items():
                 fewer = before.get(names, 0)
-                _require(
+                require(
                     pruned >= fewer,
                     f"no group may prune fewer weights as the sparsity rises, got {pruned} after"
                     f" {fewer} of {', '.join(names)} at a sparsity of {sparsity:g}",
                 )
             same = not before or before.keys() == counts.keys()
-            _require(same, f"the groups must stay as they are, got others at {sparsity:g}")
+            require(same, f"the groups must stay as they are, got others at {sparsity:g}")
             before = counts
 
 
@@ -132,21 +133,21 @@ def _check_groups(groups: Sequence[LayerGroup], layers: Sequence[Layer], sparsit
     """Check the groups that an allocation gives at one sparsity."""
     at = f"at a sparsity of {sparsity:g}"
     are_groups = isinstance(groups, list) and all(isinstance(one, LayerGroup) for one in groups)
-    _require(are_groups, f"an allocation must return a list of LayerGroup, got {groups!r} {at}")
+    require(are_groups, f"an allocation must return a list of LayerGroup, got {groups!r} {at}")
     named = sorted(name for group in groups for name in group.names)
     wanted = sorted(layer.name for layer in layers)
-    _require(named == wanted, f"each layer must be in one group, got {', '.join(named)} {at}")
+    require(named == wanted, f"each layer must be in one group, got {', '.join(named)} {at}")
     weights = {layer.name: layer.weights for layer in layers}
     for group in groups:
         size = sum(weights[name] for name in group.names)
         fits = isinstance(group.pruned, int) and 0 <= group.pruned <= size
         names = ", ".join(group.names)
-        _require(fits, f"{names} must prune 0 to {size} weights, got {group.pruned!r} {at}")
+        require(fits, f"{names} must prune 0 to {size} weights, got {group.pruned!r} {at}")
     asked = sparsity * sum(weights.values())
     pruned = sum(group.pruned for group in groups)
-    _require(sparsity > 0 or pruned == 0, f"nothing may be pruned {at}, got {pruned} weights")
+    require(sparsity > 0 or pruned == 0, f"nothing may be pruned {at}, got {pruned} weights")
     # Each group may round its own count.
-    _require(
+    require(
         abs(pruned - asked) <= len(groups) / 2 + 1e-6,
         f"all groups together must prune {asked:.1f} weights, rounded by group, got {pruned} {at}",
     )
@@ -171,23 +172,23 @@ def check_score(score: Score, *, spec: SparsitySpec = SCORE_SPEC) -> None:
         scores = _checked_scores(score, context)
         for name, weight in weights.items():
             unchanged = torch.equal(context.weights[name], weight)
-            _require(unchanged, f"a score must not change weights, got others in {name}")
-        _require(
+            require(unchanged, f"a score must not change weights, got others in {name}")
+        require(
             torch.equal(torch.get_rng_state(), generator),
             "a score must draw from a generator with the context's seed, not from torch's own",
         )
         again = _checked_scores(score, made_context(spec, masked=masked))
         for name, values in scores.items():
             same = torch.equal(values, again[name])
-            _require(same, f"the same context must give the same scores, got others in {name}")
+            require(same, f"the same context must give the same scores, got others in {name}")
 
 
 def _checked_scores(score: Score, context: ScoreContext) -> Tensors:
     result = score(context)
     is_result = isinstance(result, ScoreResult)
-    _require(is_result, f"a score must return a ScoreResult, got {type(result).__name__}")
+    require(is_result, f"a score must return a ScoreResult, got {type(result).__name__}")
     names = list(result.values)
-    _require(
+    require(
         sorted(names) == sorted(context.weights),
         f"each layer must have scores: {', '.join(context.weights)}; got {', '.join(names)}",
     )
@@ -195,9 +196,9 @@ def _checked_scores(score: Score, context: ScoreContext) -> Tensors:
     for name, weight in context.weights.items():
         values = scores[name]
         shapes = f"{tuple(weight.shape)}, got {tuple(values.shape)}"
-        _require(values.shape == weight.shape, f"scores of {name} must have the shape {shapes}")
-        _require(bool(values.isfinite().all()), f"scores of {name} must be finite")
-        _require(
+        require(values.shape == weight.shape, f"scores of {name} must have the shape {shapes}")
+        require(bool(values.isfinite().all()), f"scores of {name} must be finite")
+        require(
             bool((values >= 0).all()),
             f"scores of {name} must be at least 0, unless the result says `absolute=True`",
         )
@@ -243,7 +244,7 @@ def own_function_problems(given: SparsitySpec) -> list[Problem]:
     """
     spec = given.resolved()
     found = []
-    fields = METHOD_FIELDS[spec.method]
+    fields = method_of(spec.method).fields
     if "score" in fields and is_import_path(spec.score or ""):
         found += _problems_of("sparsity.score", lambda: _import_score(spec.score or ""))
     if "ramp" in fields and is_import_path(spec.ramp.shape):
@@ -258,7 +259,8 @@ def own_allocation_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list
         layers: All prunable layers.
         spec: Resolved declaration.
     """
-    if "allocation" not in METHOD_FIELDS[spec.method] or not is_import_path(spec.allocation or ""):
+    fields = method_of(spec.method).fields
+    if "allocation" not in fields or not is_import_path(spec.allocation or ""):
         return []
     spared = spared_layers(layers, spec)
     others = [layer for layer in layers if layer not in spared]

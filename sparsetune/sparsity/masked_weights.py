@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from sparsetune.sparsity.masks.exact import Masks, count_nonzero, fill_factors
-from sparsetune.sparsity.straight_through import ShadowWeights
+from sparsetune.sparsity.methods.method import EffectiveWeights
 
 
 class MaskedWeights:
@@ -22,8 +22,8 @@ class MaskedWeights:
         """The last masks set, also where they are no longer in force; empty before the first."""
         self.in_force = False
         """True if the masks are in force; otherwise the network is dense."""
-        self.shadow: ShadowWeights | None = None
-        """Dense weights behind the masked ones, under SR-STE."""
+        self.shadow: EffectiveWeights | None = None
+        """Weights that the forward pass sees in place of the optimizer's, under SR-STE."""
         self._weights = dict(weights)
         self._tensors = list(weights.values())
         self._factors: list[torch.Tensor] = []
@@ -37,11 +37,11 @@ class MaskedWeights:
         """Lift the mask: every weight may train again."""
         self.in_force = False
 
-    def start_shadow(self, decay: float) -> None:
-        """Keep dense weights behind the masked ones from now on; see `ShadowWeights`."""
-        self.shadow = ShadowWeights(self._tensors, decay)
+    def start_shadow(self, shadow: EffectiveWeights) -> None:
+        """Keep the optimizer's weights behind those that the forward pass sees, from now on."""
+        self.shadow = shadow
 
-    def swap_in(self, shadow: ShadowWeights, masks: Masks) -> None:
+    def swap_in(self, shadow: EffectiveWeights, masks: Masks) -> None:
         """Put masks in force and the effective weights in the place of the dense ones."""
         self._put_in_force(masks)
         shadow.mask(self._factors)

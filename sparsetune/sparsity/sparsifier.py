@@ -23,15 +23,15 @@ from sparsetune.sparsity.masks.exact import (
     pack_masks,
     unpack_masks,
 )
-from sparsetune.sparsity.methods.changes import MaskChange
-from sparsetune.sparsity.methods.plan import mask_schedule
+from sparsetune.sparsity.methods.method import EffectiveWeights, Method, StepState
+from sparsetune.sparsity.methods.registry import method_of
 from sparsetune.sparsity.optimizer_state import reset_grown_moments, reset_moments
+from sparsetune.sparsity.plans.changes import MaskChange
+from sparsetune.sparsity.plans.rules import changes_by_step
 from sparsetune.sparsity.scores import Tensors
-from sparsetune.sparsity.straight_through import ShadowWeights
 from sparsetune.sparsity.structure import MaskRecorder
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import Phase
-from sparsetune.spec.sparsity import METHODS_WITH_RESET
 
 
 class Sparsifier:
@@ -48,6 +48,7 @@ class Sparsifier:
         flops: Dense forward FLOPs of one example.
         probe: Source of gradients for scores that need them, and of recalibration.
         layers: Layers of the weights, in order; by default with what their shapes say.
+        method: Method that the declaration names; by default it is looked up.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Sparsifier:
         flops: ForwardFlops,
         probe: GradientSource | None = None,
         layers: Sequence[Layer] | None = None,
+        method: Method | None = None,
     ) -> None:
         self.phase: Phase = "dense"
         self.mask_iou = math.nan
@@ -78,6 +80,7 @@ class Sparsifier:
         self._masked = MaskedWeights(self._weights)
         self._chooser = MaskChooser(spec, self._weights, self._probe_gradients, layers)
         self._spec = self._chooser.spec
+        self._method = method or method_of(self._spec.method)
         self._layers = self._chooser.layers
         self._batch_size = spec.task.batch_size
         self._total = spec.total_steps()
@@ -86,11 +89,11 @@ class Sparsifier:
         self._probe = probe
         self._probed_seed: int | None = None
         self._step = 0
-        self._schedule = mask_schedule(spec)
+        self._schedule = changes_by_step(spec, self._method.plan)
         self._position = 0
         self._recorded: Masks = {}
         self._gathered: list[torch.Tensor] = []
-        self._masks_gradients = _masks_gradients(spec)
+        self._masks_gradients = _masks_gradients(spec, self._method)
 
     def before_forward(self, step: int) -> None:
         """Make every change that is due, except one that waits for a gradient.
@@ -120,6 +123,8 @@ class Sparsifier:
                 torch._foreach_add_(self._gathered, self._gradients())
             else:
                 self._gathered = [gradient.clone() for gradient in self._gradients()]
+        if self._method.after_backward:
+            self._method.after_backward(self._step_state())
         # Dense weights behind the mask train too.
         if self._masks_gradients and self._masked.in_force and not self._masked.shadow:
             self._masked.mask_gradients(self._gradients())
@@ -128,6 +133,8 @@ class Sparsifier:
         """Zero the weights outside the mask, and make the change that waited for a gradient."""
         if not self._masked.in_force:
             self.structure.all_active = True
+        if self._method.after_step:
+            self._method.after_step(self._step_state())
         self.apply_masks()
         self._add_cost()
         due = self._due_regrow()
@@ -224,11 +231,20 @@ class Sparsifier:
             case "regrow":
                 self._regrow(change)
             case "shadow":
-                self._masked.start_shadow(self._spec.shadow_decay)
+                self._start_shadow()
         lasts = change.action == "prune" and change.phase in ("fixed", "compressed")
         if lasts and self._spec.recalibrate and self._probe:
             seed = derived_seed(self._step, "recalibrate")
             self._probe.recalibrate(seed, self._spec.recalibrate)
+
+    def _start_shadow(self) -> None:
+        """From now on, keep the optimizer's weights behind those that the forward pass sees."""
+        if self._method.forward is None:
+            raise ValueError(
+                f"the action `shadow` needs a `forward` of its method, got `{self._spec.method}`"
+            )
+        tensors = list(self._weights.values())
+        self._masked.start_shadow(self._method.forward(tensors, self._spec))
 
     def _prune(self, change: MaskChange, score: str | None = None) -> None:
         """Prune to the change's sparsity, in as many parts as the Fisher is estimated again."""
@@ -290,7 +306,7 @@ class Sparsifier:
         """Masks in force; empty where the network is dense."""
         return self._masked.masks if self._masked.in_force else {}
 
-    def _mask_shadow(self, shadow: ShadowWeights) -> None:
+    def _mask_shadow(self, shadow: EffectiveWeights) -> None:
         first = not self._masked.in_force
         self._masked.swap_in(shadow, self._chooser.straight_through_masks())
         if first:
@@ -320,10 +336,15 @@ class Sparsifier:
             p.grad if p.grad is not None else torch.zeros_like(p) for p in self._parameters.values()
         ]
 
+    def _step_state(self) -> StepState:
+        """This step, for functions of the method's own."""
+        gradients = dict(zip(self._weights, self._gradients(), strict=True))
+        return StepState(self._step, self._spec, self._weights, gradients, self._current_masks())
+
     def _gathers_gradients(self) -> bool:
         """True if the next mask update reads this batch's gradient to choose what grows."""
         change = self._next_regrow()
-        if change is None or self._spec.method == "set":
+        if change is None or self._method.grows_by != "gradient":
             return False
         return change.step - self._spec.regrow.batches < self._step <= change.step
 
@@ -396,7 +417,7 @@ class Sparsifier:
             self._recorded = self._masked.masks
         made = self._schedule[: self._position]
         if any(change.action == "shadow" for change in made):
-            self._masked.start_shadow(self._spec.shadow_decay)
+            self._start_shadow()
             self._recorded = {}
             if state["recorded"]:
                 self._recorded = unpack_masks(state["recorded"], self._weights)
@@ -405,7 +426,7 @@ class Sparsifier:
             self._count_kept()
 
 
-def _masks_gradients(spec: TrialSpec) -> bool:
+def _masks_gradients(spec: TrialSpec, method: Method) -> bool:
     """True if gradients outside the mask must not reach the optimizer.
 
     SGD and AdamW move each weight by its own gradients alone, and those of a weight outside the
@@ -413,6 +434,6 @@ def _masks_gradients(spec: TrialSpec) -> bool:
     optimizers may mix the gradients of a tensor, and so does the norm that a clip reads.
     """
     keeps_slots = spec.sparsity.resolved().reset == "none"
-    if keeps_slots and spec.sparsity.method in METHODS_WITH_RESET:
+    if keeps_slots and method.resets:
         return True
     return spec.optim.clip_norm is not None or spec.optim.name not in ("sgd", "adamw")

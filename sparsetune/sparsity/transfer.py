@@ -8,6 +8,7 @@ import torch
 
 from sparsetune.errors import Problem
 from sparsetune.sparsity.masks.exact import count_nonzero
+from sparsetune.sparsity.methods.registry import method_of
 from sparsetune.spec.sparsity import SparsitySpec
 
 TARGET_TOLERANCE = 1e-3
@@ -25,7 +26,7 @@ def transfer_problems(weights: Mapping[str, torch.Tensor], spec: SparsitySpec) -
         weights: Prunable weights as they are before the first step.
         spec: Declaration of sparsity.
     """
-    if spec.method != "transfer":
+    if "checkpoint" not in method_of(spec.method).fields:
         return []
     total = sum(weight.numel() for weight in weights.values())
     zeros = total - count_nonzero(weight.detach() for weight in weights.values())

@@ -9,16 +9,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from sparsetune.imports import is_import_path
+from sparsetune.sparsity.methods.registry import METHODS, OWN_METHOD, known_method
 from sparsetune.spec.declaration import Declaration
 from sparsetune.spec.optimizer import BETAS, OptimizerName, OptimSpec
 from sparsetune.spec.schedule import LrDecay, ScheduleSpec
 from sparsetune.spec.sparsity import (
     ALLOCATION_FIELDS,
-    METHOD_DEFAULTS,
-    METHOD_FIELDS,
     SCORE_FIELDS,
     Allocation,
-    Method,
     Score,
     SparsitySpec,
 )
@@ -61,7 +59,7 @@ def _dotted(part: str, fields_of: Mapping[str, Collection[str]]) -> dict[str, tu
 
 def _method_fields() -> dict[str, tuple[str, ...]]:
     """Fields of each method; every sparse method has the schedule's stretch too."""
-    fields_of = _dotted("sparsity", METHOD_FIELDS)
+    fields_of = _dotted("sparsity", {name: method.fields for name, method in METHODS.items()})
     for method, names in fields_of.items():
         # A stretch makes a sparse network cost what its dense twin does; `dense` has no fields.
         if names:
@@ -79,6 +77,8 @@ _FIELDS_OF: dict[str, dict[str, tuple[str, ...]]] = {
 """Fields that mean something only under one choice of another field; all others always apply."""
 
 _FIELDS_OF_OWN = {
+    # What a method of one's own reads is known only when it is imported.
+    "sparsity.method": tuple(sorted(set().union(*_FIELDS_OF["sparsity.method"].values()))),
     "sparsity.score": ("sparsity.saliency_batches", "sparsity.fisher"),
     "sparsity.allocation": (),
     "schedule.lr": tuple(f"schedule.{name}" for name in _CYCLIC_FIELDS),
@@ -87,7 +87,7 @@ _FIELDS_OF_OWN = {
 """Those of these fields that mean something where the choice is a user's own import path."""
 
 _CHOICES = {
-    "sparsity.method": get_args(Method),
+    "sparsity.method": tuple(METHODS),
     "sparsity.score": get_args(Score),
     "sparsity.allocation": get_args(Allocation),
     "schedule.lr": get_args(LrDecay),
@@ -95,6 +95,8 @@ _CHOICES = {
 }
 """Names of what is built in, by deciding field."""
 
+CHOICES_FIELD = "method_choices"
+"""Field of `SparsitySpec` that holds the version of its method's choices."""
 EXPLICIT_FIELD = "sparsity.layers"
 """Field of which one kind of entries means something under the allocation `explicit` alone."""
 DECIDING_FIELDS = tuple(_FIELDS_OF)
@@ -181,8 +183,8 @@ class Applicability:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
-        method = self._field("sparsity.method")
-        self._method_defaults = METHOD_DEFAULTS.get(str(method), {})
+        self._method = known_method(self._field("sparsity.method"))
+        self._choices = _method_choices(values)
         self._distils = _uses_distillation(values)
         self._silent: set[str] = set()
         for path in DECIDING_FIELDS:
@@ -215,7 +217,9 @@ class Applicability:
     def method_default(self, path: str) -> Any:
         """The method's own value where the dotted field is left open; None for other fields."""
         part, _, name = path.partition(".")
-        return self._method_defaults.get(name) if part == "sparsity" else None
+        # What a method of one's own is declared with stays in the trial's name.
+        is_known = part == "sparsity" and self._method is not OWN_METHOD
+        return self._choices.get(name) if is_known else None
 
     def _chosen(self, path: str) -> Any:
         """The value of a deciding field: as given, or the method's own, or the default."""
@@ -251,6 +255,48 @@ def field_applies(values: Mapping[str, Any], path: str) -> bool:
     return Applicability(values).applies(path)
 
 
+def _method_choices(values: Mapping[str, Any], version: int | None = None) -> dict[str, str]:
+    """The method's own choices in a trial of nested values, which may be faulty.
+
+    Args:
+        values: Plain values of a trial, by part.
+        version: Version of the defaults; by default that of the values.
+    """
+    given = values.get("sparsity")
+    given = given if isinstance(given, Mapping) else {}
+    score = given.get("score")
+    stated = given.get(CHOICES_FIELD, 1)
+    if version is None:
+        version = stated if isinstance(stated, int) else 1
+    method = known_method(given.get("method", "dense"))
+    return method.choices(score if isinstance(score, str) else None, version)
+
+
+def named_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Canonical nested values as a trial is named by them: open fields mean version 1's choices.
+
+    So a choice that a later version makes otherwise is named by its value, and a trial with the
+    values of version 1 keeps its name under every version.
+    """
+    named = {**values}
+    sparsity = values.get("sparsity")
+    if isinstance(sparsity, Mapping) and CHOICES_FIELD in sparsity:
+        written = {**sparsity}
+        first = _method_choices(values, version=1)
+        for name, own in _method_choices(values).items():
+            if own == first[name]:
+                continue
+            value = written.pop(name, None) or own
+            if value != first[name]:
+                written[name] = value
+        named["sparsity"] = written
+    distill = values.get("distill")
+    teacher = distill.get("teacher") if isinstance(distill, Mapping) else None
+    if isinstance(distill, Mapping) and isinstance(teacher, Mapping):
+        named["distill"] = {**distill, "teacher": named_values(teacher)}
+    return named
+
+
 def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Nested plain values without the fields that do not apply or repeat the method's own choice.
 
@@ -260,7 +306,7 @@ def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:
     is_dense = flat.get("sparsity.target", 0) == 0
     # An unknown method is a fault, and stays to be named.
     method = flat.get("sparsity.method", "dense")
-    if is_dense and isinstance(method, str) and method in METHOD_DEFAULTS:
+    if is_dense and isinstance(method, str) and (method in METHODS or is_import_path(method)):
         flat.pop("sparsity.method", None)
         values = {**values, "sparsity": {}}
     applicability = Applicability(values)

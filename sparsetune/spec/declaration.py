@@ -42,8 +42,8 @@ MAX_DEPTH = 50
 """Most mappings and lists around a value; one that holds itself has no end."""
 TOO_DEEP = "… (nested too deeply)"
 """Text that stands for what lies deeper."""
-UNNAMED_FIELD = "prunable_by"
-"""Field that takes no part in digests: a directory sets it, and trials keep their names."""
+UNNAMED_FIELDS = frozenset({"prunable_by", "method_choices"})
+"""Fields that take no part in digests: a directory sets them, and trials keep their names."""
 RESOLVED_FIELD = "resolved"
 """Field of a part with a ``kind`` that holds what a launch found in a user's data."""
 
@@ -278,7 +278,8 @@ def _digested(value: Any) -> Any:
     if isinstance(value, Mapping):
         # Only a part with a kind has the field; an arm may have its name.
         is_part = isinstance(value.get("kind"), str)
-        digested = {key: _digested(item) for key, item in value.items() if key != UNNAMED_FIELD}
+        named = {key: item for key, item in value.items() if key not in UNNAMED_FIELDS}
+        digested = {key: _digested(item) for key, item in named.items()}
         # A part that held nothing else is one that was left out.
         for key, item in value.items():
             if isinstance(item, Mapping) and item and digested.get(key) == {}:

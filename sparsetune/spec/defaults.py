@@ -5,8 +5,9 @@ absent is 1), and is always read, resumed and compared under that version. What 
 every value that differs from version 1, and digests are made of what is stored. So a trial whose
 values are those of version 1 keeps its name under every version.
 
-One field is in no digest, `SparsitySpec.prunable_by`: every version names its value, None in the
-class is that of the current one.
+Two fields are in no digest. `SparsitySpec.prunable_by`: every version names its value, None in the
+class is that of the current one. `SparsitySpec.method_choices`: the version whose choices a method
+makes where fields are left open; where these differ from version 1's, a digest has their values.
 
 To change a default, leave the class as it is and add a version to `DEFAULTS_BY_VERSION` that names
 the field.
@@ -91,6 +92,8 @@ DEFAULTS_BY_VERSION = DefaultsTable(
         3: {"SparsitySpec.prunable_by": "account"},
         # A study's sampler follows from its number of configurations: `Study.under_defaults`.
         4: {},
+        # Methods make the choices of that version: SNIP's mask is global, as published.
+        5: {"SparsitySpec.method_choices": 5},
     }
 )
 """The defaults of this package, by version."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sparsetune.durations import Clock, Length, round_half_up
 from sparsetune.errors import Problem
-from sparsetune.spec.sparsity import METHOD_FIELDS
+from sparsetune.sparsity.methods.registry import known_method
 from sparsetune.spec.task.images import GrowthSpec
 from sparsetune.spec.trial import TrialSpec
 
@@ -97,7 +97,7 @@ def _sparsity_lengths(spec: TrialSpec, clock: Clock) -> Iterator[DeclaredLength]
         return DeclaredLength(f"sparsity.{path}", length, clock, room)
 
     sparsity = spec.sparsity
-    fields = METHOD_FIELDS[sparsity.method]
+    fields = known_method(sparsity.method).fields
     if "ramp" in fields:
         ramp = sparsity.ramp
         start = declared("ramp.start", ramp.start, clock.total - 1)
@@ -147,7 +147,7 @@ def size_problems(spec: TrialSpec) -> list[Problem]:
 def _intervals(spec: TrialSpec) -> dict[str, Length]:
     """Intervals between events of a trial, by dotted field."""
     sparsity = spec.sparsity
-    fields = METHOD_FIELDS[sparsity.method]
+    fields = known_method(sparsity.method).fields
     found: dict[str, Length] = {}
     if spec.evaluate.every is not None:
         found["evaluate.every"] = spec.evaluate.every

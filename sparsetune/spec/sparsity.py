@@ -12,21 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sparsetune.durations import Length, LengthField
 from sparsetune.imports import name_or_import_path
+from sparsetune.sparsity.methods.registry import METHODS, known_method
 from sparsetune.spec.declaration import MAX_COUNT, Declaration
 
-Method = Literal[
-    "dense",
-    "static",
-    "one_shot",
-    "gmp",
-    "acdc",
-    "set",
-    "rigl",
-    "granet",
-    "sr_ste",
-    "obert",
-    "transfer",
-]
 Score = Literal["magnitude", "random", "saliency", "fisher"]
 Allocation = Literal["global", "uniform", "erk", "er", "explicit"]
 RampShape = Literal["cubic", "linear", "exponential", "stepped"]
@@ -205,11 +193,12 @@ class FisherSpec(Declaration):
 class SparsitySpec(Declaration):
     """Sparsity of a trial: which weights are pruned, how many, and when.
 
-    None stands for the method's own choice, which `METHOD_DEFAULTS` lists.
+    None stands for the method's own choice: see `Method.choices`.
     """
 
-    method: Method = "dense"
-    """Method that decides when the mask changes; ``dense`` prunes nothing."""
+    method: Annotated[str, BeforeValidator(name_or_import_path(tuple(METHODS)))] = "dense"
+    """Method that decides when the mask changes; ``dense`` prunes nothing. It is built in, or your
+    own ``package.module:object``, a `Method`."""
     target: float = Field(default=0, ge=0, lt=1)
     """Fraction of the prunable weights outside the final mask, in [0, 1); never a percentage or a
     density."""
@@ -240,6 +229,9 @@ class SparsitySpec(Declaration):
     frozen, unused or shared with an embedding stay dense, and computed weights are pruned through
     their parameter. ``modules``, in directories of before: what linear and convolution modules
     hold."""
+    method_choices: int = Field(default=1, ge=1)
+    """Set by a study's directory, and no part of any name: the version of the defaults whose
+    choices a method makes for score, allocation and reset where these are left open."""
     ramp: RampSpec = RampSpec()
     """``gmp``, ``granet`` and ``obert``: the ramp to the target."""
     acdc: AcdcSpec = AcdcSpec()
@@ -267,8 +259,8 @@ class SparsitySpec(Declaration):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> SparsitySpec:
-        if self.method == "dense" and self.target > 0:
-            sparse_methods = ", ".join(get_args(Method)[1:])
+        if not self.prunes and self.target > 0:
+            sparse_methods = ", ".join(name for name, method in METHODS.items() if method.prunes)
             raise ValueError(f"a target of {self.target:g} needs a sparse method: {sparse_methods}")
         if self.explicit_sparsities() and self.allocation != "explicit":
             raise ValueError(
@@ -276,6 +268,11 @@ class SparsitySpec(Declaration):
                 " and only there"
             )
         return self
+
+    @property
+    def prunes(self) -> bool:
+        """True if the method prunes; a method of one's own does."""
+        return known_method(self.method).prunes
 
     def layer_patterns(self) -> tuple[str, ...]:
         """Entries of ``layers`` that add layers or take them away, in order."""
@@ -287,57 +284,11 @@ class SparsitySpec(Declaration):
 
     def resolved(self) -> SparsitySpec:
         """A copy with the method's own choice for every None."""
-        own = METHOD_DEFAULTS[self.method]
-        chosen = {name: value for name, value in own.items() if getattr(self, name) is None}
-        return self.model_copy(update=chosen)
+        chosen = known_method(self.method).choices(self.score, self.method_choices)
+        open_fields = {name: own for name, own in chosen.items() if getattr(self, name) is None}
+        return self.model_copy(update=open_fields)
 
 
-_BASE_DEFAULTS: dict[str, Any] = {"score": "magnitude", "allocation": "global", "reset": "none"}
-METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "dense": _BASE_DEFAULTS,
-    "static": _BASE_DEFAULTS | {"score": "random", "allocation": "erk"},
-    "one_shot": _BASE_DEFAULTS,
-    "gmp": _BASE_DEFAULTS,
-    "acdc": _BASE_DEFAULTS | {"reset": "all"},
-    "set": _BASE_DEFAULTS | {"allocation": "erk", "reset": "grown"},
-    "rigl": _BASE_DEFAULTS | {"allocation": "erk", "reset": "grown"},
-    "granet": _BASE_DEFAULTS | {"reset": "grown"},
-    "sr_ste": _BASE_DEFAULTS | {"allocation": "uniform"},
-    "obert": _BASE_DEFAULTS | {"score": "fisher"},
-    "transfer": _BASE_DEFAULTS,
-}
-"""Each method's own choice, as published, where the declaration leaves a field open."""
-
-_SHARED_FIELDS = (
-    "method",
-    "target",
-    "score",
-    "allocation",
-    "pattern",
-    "spared",
-    "layers",
-    "prunable_by",
-    "fisher",
-    "saliency_batches",
-)
-METHOD_FIELDS: dict[str, tuple[str, ...]] = {
-    # A dense network has no mask: two that differ in a score alone are one training.
-    "dense": (),
-    "static": _SHARED_FIELDS,
-    "one_shot": (*_SHARED_FIELDS, "prune_at", "recalibrate"),
-    "gmp": (*_SHARED_FIELDS, "ramp", "recalibrate"),
-    "acdc": (*_SHARED_FIELDS, "acdc", "reset", "recalibrate"),
-    "set": (*_SHARED_FIELDS, "regrow", "reset"),
-    "rigl": (*_SHARED_FIELDS, "regrow", "reset"),
-    "granet": (*_SHARED_FIELDS, "ramp", "regrow", "reset"),
-    "sr_ste": (*_SHARED_FIELDS, "shadow_decay"),
-    "obert": (*_SHARED_FIELDS, "ramp", "recalibrate"),
-    # The zeros of the checkpoint are the mask, so that nothing is left to choose.
-    "transfer": ("method", "target", "checkpoint", "prunable_by"),
-}
-"""Fields that change something under each method; others are left out of its trials' names."""
-METHODS_WITH_RESET = tuple(name for name, fields in METHOD_FIELDS.items() if "reset" in fields)
-"""Methods under which pruned weights come back."""
 SCORE_FIELDS: dict[str, tuple[str, ...]] = {
     "magnitude": (),
     "random": (),

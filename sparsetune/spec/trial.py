@@ -12,12 +12,13 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from sparsetune.durations import Clock, steps_per_epoch, total_steps
-from sparsetune.spec.applicability import Applicability, canonical_values
+from sparsetune.sparsity.methods.registry import known_method
+from sparsetune.spec.applicability import Applicability, canonical_values, named_values
 from sparsetune.spec.compute import ComputeSpec
 from sparsetune.spec.declaration import (
     DIGEST_VERSION,
     MAX_SEED,
-    UNNAMED_FIELD,
+    UNNAMED_FIELDS,
     Declaration,
     all_positive,
     as_written,
@@ -28,7 +29,7 @@ from sparsetune.spec.declaration import (
 from sparsetune.spec.evaluation import EvaluateSpec
 from sparsetune.spec.optimizer import OptimSpec
 from sparsetune.spec.schedule import ScheduleSpec
-from sparsetune.spec.sparsity import METHODS_WITH_RESET, SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import DatasetTask, DigitsTask, TaskSpec
 from sparsetune.spec.values import flatten_values, set_field
 
@@ -72,9 +73,11 @@ class TrialSpec(Declaration):
         given = self.sparsity if isinstance(self.sparsity, SparsitySpec) else SparsitySpec()
         # A target of 0 becomes the method `dense`, which any task may have.
         has_start = getattr(self.task, "has_sparse_start", True)
-        if given.method == "transfer" and given.target and not has_start:
+        starts_sparse = "checkpoint" in known_method(given.method).fields
+        if starts_sparse and given.target and not has_start:
             raise ValueError(
-                "the method `transfer` goes on from a sparse encoder: `task.kind` must be 'text'"
+                f"the method `{given.method}` goes on from a sparse encoder: `task.kind` must be"
+                " 'text'"
             )
         return self
 
@@ -82,8 +85,8 @@ class TrialSpec(Declaration):
     def _resets_what_there_is(self) -> TrialSpec:
         # A method's own reset stands: without momentum it is one of nothing, as it always was.
         asked = getattr(self.sparsity, "reset", None)
-        method = getattr(self.sparsity, "method", "dense")
-        sparse = bool(getattr(self.sparsity, "target", 0)) and method in METHODS_WITH_RESET
+        method = known_method(getattr(self.sparsity, "method", "dense"))
+        sparse = bool(getattr(self.sparsity, "target", 0)) and method.resets
         is_sgd = getattr(self.optim, "name", None) == "sgd"
         if asked in ("grown", "all") and sparse and is_sgd and self.optim.momentum == 0:
             raise ValueError(
@@ -205,7 +208,8 @@ class TrialSpec(Declaration):
     @remembered
     def trial_id(self) -> str:
         """The digest of the whole canonical declaration, seed included."""
-        return digest_of({"schema": DIGEST_VERSION, **self.canonical().given()})
+        named = named_values(self.canonical().given())
+        return digest_of({"schema": DIGEST_VERSION, **named})
 
     @remembered
     def config_id(self) -> str:
@@ -226,7 +230,7 @@ class TrialSpec(Declaration):
         values = trial.model_dump(mode="json")
         values["task"] = trial.task.column_values()
         sparsity = trial.sparsity.resolved()
-        values["sparsity"] = sparsity.model_dump(mode="json", exclude={UNNAMED_FIELD})
+        values["sparsity"] = sparsity.model_dump(mode="json", exclude={*UNNAMED_FIELDS})
         if trial.distill.teacher is not None:
             # One column with an id, in place of one for each field of the teacher.
             values["distill"]["teacher"] = trial.distill.teacher.trial_id()

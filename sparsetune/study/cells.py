@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from sparsetune.errors import Problem
+from sparsetune.sparsity.methods.registry import known_method
 from sparsetune.spec import TrialSpec, field_applies, flatten_values
 from sparsetune.spec.declaration import digest_of, to_plain
 from sparsetune.spec.lengths import size_problems
@@ -64,7 +65,7 @@ class Cell:
     @property
     def is_dense(self) -> bool:
         """True if the cell's recipe prunes nothing."""
-        return self.spec.sparsity.method == "dense"
+        return not self.spec.sparsity.prunes
 
     def at(self, values: Mapping[str, Value]) -> TrialSpec:
         """The recipe with dotted fields set, without fields that do not apply then; not checked."""
@@ -293,7 +294,7 @@ def rounded_identity(cell: Cell) -> str:
 
 
 def _is_dense(arm: Arm, study: StudyFields) -> bool:
-    return bool(arm.overrides.get("sparsity.method", study.method()) == "dense")
+    return not known_method(arm.overrides.get("sparsity.method", study.method())).prunes
 
 
 def _cell_name(arm: str, point: Mapping[str, Value]) -> str:

@@ -9,7 +9,7 @@ from sparsetune.errors import DeclarationError, Problem
 from sparsetune.machine import require_supported_system
 from sparsetune.notebook import html_list, html_table, html_text, html_title
 from sparsetune.paths import Place
-from sparsetune.sparsity.methods.plan import SCHEDULE_FIELDS
+from sparsetune.sparsity.plans.schedule import SCHEDULE_FIELDS
 from sparsetune.spec import flatten_values
 from sparsetune.spec.declaration import DIGEST_VERSION, digest_of, remembered
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION, resolve_defaults

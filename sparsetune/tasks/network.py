@@ -136,7 +136,7 @@ class Outline:
     def account(self, sparsity: SparsitySpec) -> Account:
         """Account of its parameters under a declaration."""
         spec = sparsity.resolved()
-        key = (spec.method == "dense", spec.layers, spec.spared, spec.allocation, spec.prunable_by)
+        key = (spec.prunes, spec.layers, spec.spared, spec.allocation, spec.prunable_by)
         if key not in self._accounts:
             account = network_account(self.network, self.model, self.trace, sparsity)
             self._accounts[key] = account

@@ -27,7 +27,8 @@ from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.flops import ForwardFlops, forward_flops, prunable_flops
-from sparsetune.sparsity.methods.plan import mask_schedule_problems
+from sparsetune.sparsity.method_contracts import own_method_problems
+from sparsetune.sparsity.plans.schedule import mask_schedule_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
@@ -140,7 +141,8 @@ def train(
     import_modules(own_modules(spec.given()))
     # A study's trial brings the sizes of its data along.
     spec = spec.with_task(resolve_task(spec.task, data_root))
-    # A user's own functions first: what follows may call them.
+    # A user's own method and functions first: what follows may call them.
+    _require_none(own_method_problems(spec))
     _require_none(
         decay_problems(spec), optimizer_problems(spec), own_function_problems(spec.sparsity)
     )
@@ -332,7 +334,7 @@ def _exactness_problems(
 ) -> list[Problem]:
     """Problems of weights that are computed from what is pruned; see `exactness_problems`."""
     names = computed_names(account, trace)
-    if not names or sparsity.method == "dense":
+    if not names or not sparsity.prunes:
         return []
     problems = exactness_problems(model, task.network.example(), account, names)
     return as_warnings(problems, sparsity)

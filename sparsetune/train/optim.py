@@ -12,9 +12,9 @@ from torch import nn
 
 from sparsetune.errors import DeclarationError, Problem, first_line
 from sparsetune.imports import import_function, is_import_path
+from sparsetune.sparsity.methods.registry import method_of
 from sparsetune.spec import OptimSpec, TrialSpec
 from sparsetune.spec.optimizer import ARGUMENT_FIELDS, BETAS
-from sparsetune.spec.sparsity import METHODS_WITH_RESET
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -128,7 +128,7 @@ def optimizer_problems(spec: TrialSpec) -> list[Problem]:
     if optim.name in ("sgd", "adamw") and not optim.arguments:
         return []  # without waiting for torch to load what a first step needs
     reset = "none"
-    if spec.sparsity.method in METHODS_WITH_RESET:
+    if method_of(spec.sparsity.method).resets:
         reset = spec.sparsity.resolved().reset or "none"
     return list(_examine_optimizer(optim, reset))
 

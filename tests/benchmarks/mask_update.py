@@ -26,7 +26,7 @@ from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.sparsity.masks.exact import Masks, compute_masks
-from sparsetune.sparsity.methods.plan import mask_schedule
+from sparsetune.sparsity.plans.schedule import mask_schedule
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec

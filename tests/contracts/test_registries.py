@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import ALLOCATIONS, LayerGroup, allocate
-from sparsetune.sparsity.methods.ramps import RAMPS
-from sparsetune.sparsity.methods.registry import METHODS
+from sparsetune.sparsity.plans.ramps import RAMPS
 from sparsetune.sparsity.scores import SCORES
 from sparsetune.spec.optimizer import UNFIT_OPTIMIZERS, OptimizerName
 from sparsetune.spec.rates import DECAYS
 from sparsetune.spec.schedule import LrDecay
 from sparsetune.spec.sparsity import (
     Allocation,
-    Method,
     RampShape,
     RampSpec,
     Score,
@@ -43,7 +41,6 @@ from sparsetune.train.optim import OPTIMIZERS
 @pytest.mark.parametrize(
     ("registry", "names"),
     [
-        (METHODS, Method),
         (SCORES, Score),
         (ALLOCATIONS, Allocation),
         (RAMPS, RampShape),

@@ -18,7 +18,7 @@ from sparsetune.errors import StudyDirectoryError
 from sparsetune.launch.launch import Options, launch
 from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
-from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec import DistillSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import FolderTask
@@ -80,15 +80,16 @@ def parsed(file: Path, storage: Place, *, quick: bool = False) -> argparse.Names
 def test_a_study_that_no_version_touched_is_stored_as_before_but_for_its_version(
     tmp_path: Path, declared: Study
 ) -> None:
-    assert list(DEFAULTS_BY_VERSION.versions) == [1, 2, 3, 4]
+    assert list(DEFAULTS_BY_VERSION.versions) == [1, 2, 3, 4, 5]
     home = StudyDirectory(tmp_path / "again")
     home.create(declared.under_defaults(home.defaults_version()), home.defaults_version())
     stored = json.loads(home.declaration.read_text())
-    assert stored.pop("defaults") == 4
+    assert stored.pop("defaults") == 5
     assert stored.pop("checksum")
     assert stored.pop("questions")
-    # Which layers are pruned follows from the version, and is in no name.
-    assert stored["declaration"]["base"].pop("sparsity") == {"prunable_by": "account"}
+    # Which layers are pruned and what a method chooses follow from the version, and are in no name.
+    unnamed = {"prunable_by": "account", "method_choices": 5}
+    assert stored["declaration"]["base"].pop("sparsity") == unnamed
     assert stored == json.loads((HERE / "schema-1" / "study.json").read_text())
 
 
@@ -150,6 +151,55 @@ def test_layers_follow_the_directorys_version_and_no_name_does(
     new = StudyDirectory(tmp_path / "new")
     new.create(Study(name="new", base=GMP).under_defaults(3), 3)
     assert new.study().base.sparsity.prunable_by == "account"
+
+
+SNIP = SparsitySpec(method="static", score="saliency", target=0.9)
+
+
+def test_snip_is_global_since_version_5_and_is_named_by_its_value() -> None:
+    def under(version: int, **fields: str) -> TrialSpec:
+        sparsity = SparsitySpec(method="static", target=0.9, **fields)
+        study = Study(name="snip", base=TrialSpec(sparsity=sparsity)).under_defaults(version)
+        return study.cells()[0].spec
+
+    def chosen(version: int, **fields: str) -> str | None:
+        return under(version, **fields).sparsity.resolved().allocation
+
+    old, new = under(4, score="saliency"), under(5, score="saliency")
+    assert (chosen(4, score="saliency"), chosen(5, score="saliency")) == ("erk", "global")
+    assert (chosen(4, score="random"), chosen(5, score="random"), chosen(5)) == ("erk",) * 3
+    assert old.trial_id() == TrialSpec(sparsity=SNIP).trial_id() != new.trial_id()
+    # A value has one name, by default or written out, under every version.
+    for version in DEFAULTS_BY_VERSION.versions:
+        assert under(version, score="saliency", allocation="global").trial_id() == new.trial_id()
+        assert under(version, score="saliency", allocation="erk").trial_id() == old.trial_id()
+        assert under(version, score="random").trial_id() == under(1).trial_id()
+    # What the ledger holds says the same again.
+    for spec in (old, new):
+        again = TrialSpec.model_validate(spec.given())
+        assert (again.trial_id(), again.columns()) == (spec.trial_id(), spec.columns())
+    assert new.columns()["sparsity.allocation"] == "global"
+    assert "sparsity.method_choices" not in new.columns()
+
+
+def test_a_search_over_scores_follows_each_score() -> None:
+    base = TrialSpec(sparsity=SparsitySpec(method="static", target=0.9))
+    (cell,) = Study(name="scores", base=base).under_defaults(5).cells()
+    found = {}
+    for score in ("random", "saliency", "magnitude"):
+        spec = cell.spec.with_values({"sparsity.score": score})
+        found[score] = spec.sparsity.resolved().allocation
+    assert found == {"random": "erk", "saliency": "global", "magnitude": "erk"}
+
+
+def test_a_teacher_keeps_its_directorys_choice() -> None:
+    teacher = TrialSpec(sparsity=SNIP)
+    taught = TrialSpec(distill=DistillSpec(hardness=0.5, teacher=teacher))
+    names = [
+        Study(name="taught", base=taught).under_defaults(version).cells()[0].spec.trial_id()
+        for version in (1, 4, 5)
+    ]
+    assert names[0] == names[1] == taught.trial_id() != names[2]
 
 
 def test_an_arm_that_opens_a_folder_has_the_defaults_of_its_directory() -> None:
@@ -274,13 +324,13 @@ def test_a_later_version_than_is_known_can_be_read_and_not_continued(
     old: StudyDirectory, declared: Study
 ) -> None:
     stored = json.loads(old.declaration.read_text())
-    (old.path / "study.json").write_text(json.dumps({**stored, "defaults": 5}))
+    (old.path / "study.json").write_text(json.dumps({**stored, "defaults": 6}))
     assert old.study() == declared.under_defaults(1)
-    told = r"defaults version 5, this sparsetune knows 1 to 4"
+    told = r"defaults version 6, this sparsetune knows 1 to 5"
     with pytest.raises(StudyDirectoryError, match=told):
         launch(old.study(), Options(quiet=True), directory=old.path)
 
 
 def test_an_unknown_version_is_refused() -> None:
-    with pytest.raises(LookupError, match="versions are 1 to 4, got 5"):
-        DEFAULTS_BY_VERSION.values(5)
+    with pytest.raises(LookupError, match="versions are 1 to 5, got 6"):
+        DEFAULTS_BY_VERSION.values(6)

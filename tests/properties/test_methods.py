@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sparsetune.sparsity.masks.exact import Masks
-from sparsetune.sparsity.methods.changes import MaskChange
-from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.sparsity.methods.registry import METHODS
+from sparsetune.sparsity.plans.changes import MaskChange
+from sparsetune.sparsity.plans.schedule import mask_schedule
 from sparsetune.spec.sparsity import (
     AcdcSpec,
     FisherSpec,

@@ -8,8 +8,9 @@ import pytest
 from sparsetune.errors import DeclarationError
 from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.layers import Layer
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec import ScheduleSpec, TrialSpec
-from sparsetune.spec.sparsity import Allocation, Method, Score, SparsitySpec
+from sparsetune.spec.sparsity import Allocation, Score, SparsitySpec
 from sparsetune.study.rules.combinations import combination_problems
 from sparsetune.train import train
 
@@ -51,7 +52,7 @@ def test_what_cannot_work_is_refused_with_the_reason(
 def test_every_other_pair_of_axes_is_allowed() -> None:
     refused = set()
     for method, score, allocation in product(
-        get_args(Method)[1:], get_args(Score), get_args(Allocation)
+        list(METHODS)[1:], get_args(Score), get_args(Allocation)
     ):
         needed = {"sr_ste": {"pattern": "2:4"}, "transfer": {"checkpoint": "sparse"}}.get(
             method, {}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsetune.durations import Length
-from sparsetune.sparsity.methods.plan import mask_schedule, mask_schedule_problems
+from sparsetune.sparsity.plans.schedule import mask_schedule, mask_schedule_problems
 from sparsetune.spec import OptimSpec, RewindSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.rates import DECAYS, learning_rate, rewind_steps, warmup_steps
 from sparsetune.spec.schedule import OBERT_REWINDS

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.sparsity.methods.registry import METHODS
+from sparsetune.sparsity.plans.schedule import mask_schedule
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
@@ -83,6 +83,11 @@ AXES: dict[str, dict[str, Any]] = {
     "er": {"method": "set", "allocation": "er", **REGROW},
     "erk": {"method": "gmp", "allocation": "erk", **RAMP},
     "explicit": {"method": "acdc", "allocation": "explicit", "layers": (("*", 0.8),)},
+    "a method of one's own": {
+        "method": "tests.contracts.own_rigl:LATE_RIGL",
+        "allocation": "erk",
+        "reset": "grown",
+    },
     "momentum kept": {"method": "acdc", "reset": "none"},
     "momentum of the grown": {"method": "acdc", "reset": "grown"},
     "momentum kept by RigL": {"method": "rigl", "reset": "none", **GATHER},

@@ -16,9 +16,9 @@ from sparsetune.errors import StudyDirectoryError
 from sparsetune.imports import without_own_code
 from sparsetune.paths import Place
 from sparsetune.search.replay.clock import RecordedTrial, SchedulerFactory, WorkerPool
-from sparsetune.sparsity.methods.ramps import ramp_steps
+from sparsetune.sparsity.methods.registry import known_method
+from sparsetune.sparsity.plans.ramps import ramp_steps
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.sparsity import METHOD_FIELDS
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.records import Proposed, Record
 from sparsetune.storage.trial_state import TrialState, fold_records
@@ -293,7 +293,7 @@ def _ramp_fractions(cell: Cell, spec: TrialSpec) -> tuple[float | None, float | 
     """Start and end of the ramp as fractions of training; None where no part is searched."""
     searches_ramp = any(path.startswith(RAMP_PREFIX) for path in cell.search)
     # An axis of the ramp does not apply to a method without one.
-    if not searches_ramp or "ramp" not in METHOD_FIELDS[spec.sparsity.method]:
+    if not searches_ramp or "ramp" not in known_method(spec.sparsity.method).fields:
         return None, None
     start, end = ramp_steps(spec)
     total = spec.total_steps()

@@ -17,7 +17,8 @@ from typing import Literal, NamedTuple
 
 from sparsetune.durations import fraction_to_step
 from sparsetune.imports import is_import_path
-from sparsetune.sparsity.methods.plan import mask_schedule
+from sparsetune.sparsity.methods.registry import known_method
+from sparsetune.sparsity.plans.schedule import mask_schedule
 from sparsetune.spec import TrialSpec
 from sparsetune.storage.records import Report
 from sparsetune.storage.trial_state import TrialState
@@ -213,6 +214,8 @@ class HalvingRungs:
 
     def planned_group(self, spec: TrialSpec, step: int) -> ComparisonGroup | None:
         """Group of a configuration after so many steps; None where it is not compared."""
+        if is_import_path(spec.sparsity.method):
+            return None
         at = phase_span_at(spec, step)
         return self._group(spec, step, at.phase, at.sparsity == spec.sparsity.target)
 
@@ -227,6 +230,8 @@ class HalvingRungs:
 
         Where the mask is still changing, the objective says little about the final one.
         """
+        if is_import_path(spec.sparsity.method):
+            return None  # its plan is its own code, which a status does not import
         length = self._length(spec)
         if at_target and self._settled(spec, step):
             is_late = step >= self.rule.settled_from * spec.total_steps() - STEP_TOLERANCE
@@ -236,7 +241,7 @@ class HalvingRungs:
             return None
         past = _spans_until(spec, step)
         is_whole = len(past) == 1 and past[0].sparsity == 0
-        if not is_whole and spec.sparsity.method != "acdc":
+        if not is_whole and "acdc" not in known_method(spec.sparsity.method).fields:
             return None
         warmup = spec.schedule.warmup
         rate = f"{spec.schedule.lr}, warm-up {warmup.value:g} {warmup.unit}"

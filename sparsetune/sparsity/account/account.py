@@ -24,7 +24,8 @@ from sparsetune.sparsity.account.owners import (
 from sparsetune.sparsity.account.trace import ForwardTrace
 from sparsetune.sparsity.layers import Layer, matches_name, prunable_weights
 from sparsetune.sparsity.masks.allocation import spared_layers
-from sparsetune.spec.sparsity import METHOD_FIELDS, TAKEN_AWAY, SparsitySpec
+from sparsetune.sparsity.methods.registry import method_of
+from sparsetune.spec.sparsity import TAKEN_AWAY, SparsitySpec
 
 Status = Literal["pruned", "spared", "dense"]
 MAX_NAMED = 3
@@ -124,13 +125,13 @@ def account_for(
             other linear layers too; None for every linear and convolution layer.
     """
     spec = sparsity.resolved()
-    entries = () if spec.method == "dense" else spec.layer_patterns()
+    entries = spec.layer_patterns() if spec.prunes else ()
     parts = _Parts(model, trace, spec.prunable_by != "modules", among)
     decide = partial(_decide, parts, spec)
     layers, rows = decide(entries)
     problems = _entry_problems(parts, entries, rows, decide)
     problems += parts.computed_problems(layers, entries)
-    if not layers and spec.method != "dense":
+    if not layers and spec.prunes:
         left = _by_reason(rows)
         found = f" ({left})" if left else ""
         rule = (
@@ -317,7 +318,7 @@ def _decide(
         elif last or name not in parts.reasons:
             layers.append(parts.layer(name))
     spared: Iterable[Layer] = ()
-    if spec.method != "dense":
+    if spec.prunes:
         as_named = spec.model_copy(update={"layers": (*entries, *spec.explicit_sparsities())})
         spared = spared_layers(layers, as_named)
     by_allocation = {layer.name for layer in spared}
@@ -370,14 +371,14 @@ def _entry_problems(
 def gradient_problems(account: Account, given: SparsitySpec) -> list[Problem]:
     """Problem of a method or score that needs gradients of layers that get none."""
     spec = given.resolved()
-    if not account.without_gradient or spec.method == "dense":
+    if not account.without_gradient or not spec.prunes:
         return []
-    fields = METHOD_FIELDS[spec.method]
+    method = method_of(spec.method)
     score = spec.score or ""
     needs = None
-    if "regrow" in fields:
+    if method.grows_by:
         needs = f"the method `{spec.method}` trains what grows back"
-    elif "score" in fields and (score in GRADIENT_SCORES or is_import_path(score)):
+    elif "score" in method.fields and (score in GRADIENT_SCORES or is_import_path(score)):
         needs = f"the score `{score}` may read gradients"
     if needs is None:
         return []

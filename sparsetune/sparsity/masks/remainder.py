@@ -27,7 +27,7 @@ def remainder_problems(layers: Sequence[Layer], given: SparsitySpec) -> list[Pro
         given: Declaration whose allocation fits the layers.
     """
     spec = given.resolved()
-    if spec.method == "dense":
+    if not spec.prunes:
         return []
     by_name = {layer.name: layer for layer in layers}
     groups = allocate(layers, spec.target, spec)

@@ -1,1 +1,1 @@
-"""Pruning methods: when the mask changes, by how much, and whether training is long enough."""
+"""Pruning methods, one object in each file. Declarations are read with them: none needs torch."""

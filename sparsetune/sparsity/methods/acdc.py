@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from sparsetune.durations import round_half_up
-from sparsetune.sparsity.methods.changes import MaskChange
-from sparsetune.spec import TrialSpec
+from sparsetune.sparsity.methods.method import SHARED_FIELDS, Method
+from sparsetune.sparsity.plans.changes import MaskChange, Plan
+from sparsetune.sparsity.plans.rules import ScheduleRule
+
+if TYPE_CHECKING:
+    from sparsetune.spec import TrialSpec
+
+MIN_COMPRESSED_PHASES = 3
 
 
 def acdc(spec: TrialSpec) -> list[MaskChange]:
     """Changes between compressed and decompressed phases, from the end of the warm-up.
 
     What the alternation leaves over lengthens the final compressed phase.
-
-    Source: Peste et al. 2021, arXiv 2106.12379, algorithm 1 and the released configurations.
     """
     lengths = spec.sparsity.acdc
     clock = spec.clock()
@@ -55,3 +60,47 @@ def _decompress(spec: TrialSpec, position: float) -> MaskChange:
 
 def _to_step(spec: TrialSpec, position: float) -> int:
     return min(spec.total_steps(), round_half_up(position))
+
+
+def _fits(spec: TrialSpec, plan: Plan) -> bool:
+    """True if the declared lengths leave room for two alternating phases and the final one."""
+    lengths = spec.sparsity.acdc
+    clock = spec.clock()
+    compress = lengths.compress.steps(clock)
+    decompress = lengths.decompress.steps(clock)
+    others = (lengths.warmup, lengths.last_dense, lengths.final)
+    rest = sum(length.steps(clock) for length in others)
+    needed = rest + (MIN_COMPRESSED_PHASES - 1) * (compress + decompress) - decompress
+    return min(compress, decompress) >= 1 and needed <= clock.total + 1e-9
+
+
+def _describe(spec: TrialSpec, plan: Plan) -> str:
+    return f"{spec.total_steps()} steps of training"
+
+
+ACDC = Method(
+    name="acdc",
+    title="AC/DC",
+    plan=acdc,
+    source="Peste et al. 2021, arXiv 2106.12379, algorithm 1",
+    code="IST-DASLab/ACDC",
+    departs=(
+        "Masks are global, as in the authors' first configurations; their `unif` ones prune every"
+        " layer but the first convolution and the classifier to the same sparsity.",
+        "The five lengths stretch with training; `PUBLISHED_ACDC` repeats phases instead, as the"
+        " authors' 100-, 150- and 200-epoch configurations do.",
+    ),
+    fields=(*SHARED_FIELDS, "acdc", "reset", "recalibrate"),
+    defaults={"reset": "all"},
+    schedule_rules=(
+        ScheduleRule(
+            "acdc",
+            f"AC/DC needs at least {MIN_COMPRESSED_PHASES} compressed phases of a step or more; ",
+            _fits,
+            _describe,
+        ),
+    ),
+    keeps_largest=True,
+    flops="3 f_S in compressed phases, 3 f_D in others",
+    tested_against="the authors' configurations, epoch by epoch; an independent reference",
+)

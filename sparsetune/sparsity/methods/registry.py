@@ -1,35 +1,80 @@
-"""The pruning methods by name. A new one is a function in a file of its own and a line here."""
+"""The pruning methods by name. A new one is a file with an object, and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from sparsetune.errors import DeclarationError, Problem
+from sparsetune.imports import import_named, is_import_path
+from sparsetune.sparsity.methods.acdc import ACDC
+from sparsetune.sparsity.methods.dense import DENSE
+from sparsetune.sparsity.methods.gmp import GMP
+from sparsetune.sparsity.methods.granet import GRANET
+from sparsetune.sparsity.methods.method import Method
+from sparsetune.sparsity.methods.obert import OBERT
+from sparsetune.sparsity.methods.one_shot import ONE_SHOT
+from sparsetune.sparsity.methods.rigl import RIGL
+from sparsetune.sparsity.methods.set import SET
+from sparsetune.sparsity.methods.sr_ste import SR_STE
+from sparsetune.sparsity.methods.static import STATIC
+from sparsetune.sparsity.methods.transfer import TRANSFER
 
-from sparsetune.sparsity.methods.acdc import acdc
-from sparsetune.sparsity.methods.changes import MaskChange
-from sparsetune.sparsity.methods.dense import dense
-from sparsetune.sparsity.methods.dynamic import granet, rigl, set_
-from sparsetune.sparsity.methods.gmp import gmp
-from sparsetune.sparsity.methods.obert import obert
-from sparsetune.sparsity.methods.one_shot import one_shot
-from sparsetune.sparsity.methods.sr_ste import sr_ste
-from sparsetune.sparsity.methods.static import static
-from sparsetune.sparsity.methods.transfer import transfer
-from sparsetune.spec import TrialSpec
-
-METHODS: dict[str, Callable[[TrialSpec], list[MaskChange]]] = {
-    "dense": dense,
-    "static": static,
-    "one_shot": one_shot,
-    "gmp": gmp,
-    "acdc": acdc,
-    "set": set_,
-    "rigl": rigl,
-    "granet": granet,
-    "sr_ste": sr_ste,
-    "obert": obert,
-    "transfer": transfer,
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        DENSE,
+        STATIC,
+        ONE_SHOT,
+        GMP,
+        ACDC,
+        SET,
+        RIGL,
+        GRANET,
+        SR_STE,
+        OBERT,
+        TRANSFER,
+    )
 }
-"""Functions from a trial to the changes of its mask, in order of step.
+"""Methods by their name in ``sparsity.method``."""
 
-The network is dense before the first change. Of several changes at one step, the last counts.
+
+OWN_METHOD = Method(
+    name="own",
+    title="a method of one's own",
+    plan=lambda spec: [],
+    source="",
+    fields=("method", "target"),
+)
+"""All that is known of a user's own method without importing it: it prunes, and leaves fields that
+are open at `BASE_DEFAULTS`, so that a trial's name does not depend on what the method's file says.
 """
+
+
+def known_method(name: object) -> Method:
+    """Method of that name; `OWN_METHOD` for an import path, which is not imported.
+
+    A declaration is read, named and compared with it. What names no method is a fault, which is
+    reported elsewhere, and counts as one's own here.
+    """
+    return METHODS.get(name, OWN_METHOD) if isinstance(name, str) else OWN_METHOD
+
+
+def method_of(name: str) -> Method:
+    """Method of that name, or at that import path, which is imported.
+
+    Raises:
+        ValueError: if the name is unknown.
+        DeclarationError: if the import path does not lead to a `Method`.
+    """
+    if not is_import_path(name):
+        if name not in METHODS:
+            listed = ", ".join(METHODS)
+            raise ValueError(f"`sparsity.method` must be one of {listed}, got {name!r}")
+        return METHODS[name]
+    found = import_named(name, "sparsity.method")
+    if not isinstance(found, Method):
+        rule = (
+            "must name a `sparsetune.Method`, an object: make one of a function with `Method(…)`,"
+            " or with `dataclasses.replace(RIGL, …)`"
+        )
+        got = f"{name!r}, a {type(found).__name__}"
+        raise DeclarationError([Problem("sparsity.method", rule, got)], "your own code")
+    return found

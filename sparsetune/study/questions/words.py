@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.study.questions.contrasts import PlannedContrast
 from sparsetune.study.questions.kinds import (
     ArmsDiffer,
@@ -16,20 +17,8 @@ from sparsetune.study.questions.kinds import (
 )
 from sparsetune.study.questions.points import CellPoint
 
-METHOD_WORDS = {
-    "acdc": "AC/DC",
-    "dense": "the dense network",
-    "gmp": "GMP",
-    "granet": "GraNet",
-    "imp": "IMP",
-    "obert": "oBERT",
-    "one_shot": "one-shot pruning",
-    "rigl": "RigL",
-    "set": "SET",
-    "snip": "SNIP",
-    "sr_ste": "SR-STE",
-    "static": "static sparsity",
-}
+METHOD_WORDS = {name: method.title for name, method in METHODS.items()}
+METHOD_WORDS |= {"imp": "IMP", "snip": "SNIP"}
 """Published names of methods, by what an arm that holds one is usually called."""
 FIELD_WORDS = {"lr": "learning rate"}
 """Words for the last part of a dotted field, where it is an abbreviation."""

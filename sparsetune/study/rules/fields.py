@@ -121,7 +121,7 @@ def equality_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Pro
     recipes: list[TrialSpec] = []
     for cell in cells:
         recipes.extend(cell.corner_recipes())
-    if recipes and all(spec.sparsity.method == "dense" for spec in recipes):
+    if recipes and not any(spec.sparsity.prunes for spec in recipes):
         rule = (
             "`train_flops` needs a sparse network, whose training is to cost what its dense twin's"
             " does"

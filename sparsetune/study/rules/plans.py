@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from sparsetune.errors import Problem
 from sparsetune.imports import is_import_path
-from sparsetune.sparsity.methods.plan import mask_schedule_problems
+from sparsetune.sparsity.plans.schedule import mask_schedule_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.task.splits import size_problems
 from sparsetune.study.cells import Cell, locate_in_cell
@@ -36,6 +36,7 @@ def _trial_problems(spec: TrialSpec) -> list[Problem]:
     misfits = size_problems(spec.task)
     found = [*misfits, *combination_problems(spec.sparsity)]
     # Of wrong splits, faults of what is planned over their steps are consequences.
-    if spec.task.is_resolved and not misfits and not is_import_path(spec.sparsity.ramp.shape):
+    is_own = is_import_path(spec.sparsity.method) or is_import_path(spec.sparsity.ramp.shape)
+    if spec.task.is_resolved and not misfits and not is_own:
         found += mask_schedule_problems(spec)
     return found

@@ -9,8 +9,8 @@ import pytest
 
 from analysis.tables import declared
 from analysis.tables.declared import configurations, narrow_dtype
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.sparsity import METHOD_FIELDS
 
 TEACHER = {"optim": {"lr": 0.05}, "schedule": {"epochs": 6.0}}
 
@@ -39,7 +39,7 @@ def variants(base: TrialSpec) -> Iterator[dict[str, Any]]:
                     yield spec.given()
 
 
-@pytest.mark.parametrize("method", METHOD_FIELDS)
+@pytest.mark.parametrize("method", METHODS)
 def test_columns_are_those_of_each_declaration_read_by_itself(method: str) -> None:
     task = {"task": {"kind": "text"}} if method == "transfer" else {}
     base = TrialSpec().with_values(

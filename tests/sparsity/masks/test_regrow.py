@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsetune.sparsity.masks.regrow import exchange_weights
-from sparsetune.sparsity.methods.dynamic import exchange_fraction
+from sparsetune.sparsity.plans.exchanges import exchange_fraction
 from sparsetune.spec.sparsity import Decay, RegrowSpec
 
 VALUES = st.sampled_from([-math.inf, -1.0, 0.0, 0.5, 1.0, 2.0, math.inf, math.nan])

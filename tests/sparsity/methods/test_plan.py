@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.sparsity.methods.changes import MaskChange
-from sparsetune.sparsity.methods.dynamic import regrow_updates
-from sparsetune.sparsity.methods.plan import mask_schedule, mask_schedule_problems
 from sparsetune.sparsity.methods.registry import METHODS
+from sparsetune.sparsity.plans.changes import MaskChange
+from sparsetune.sparsity.plans.exchanges import regrow_updates
+from sparsetune.sparsity.plans.schedule import mask_schedule, mask_schedule_problems
 from sparsetune.spec import EvaluateSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import (
     GMP_STAR,

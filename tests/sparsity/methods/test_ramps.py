@@ -1,6 +1,6 @@
 import pytest
 
-from sparsetune.sparsity.methods.ramps import cubic, exponential, linear, stepped
+from sparsetune.sparsity.plans.ramps import cubic, exponential, linear, stepped
 from sparsetune.spec.sparsity import RampSpec
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from sparsetune.spec.columns import Phase
+if TYPE_CHECKING:
+    from sparsetune.spec import TrialSpec
+    from sparsetune.spec.columns import Phase
 
 Action = Literal["keep", "draw", "prune", "release", "regrow", "shadow"]
 
@@ -37,3 +40,7 @@ class MaskChange:
     action: Action = "keep"
     exchanged: float = 0.0
     replaces_step: bool = False
+
+
+Plan = Callable[["TrialSpec"], list[MaskChange]]
+"""Function of a valid trial: the changes of its mask, in order of step."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sparsetune.durations import round_half_up
 from sparsetune.imports import import_function, is_import_path
-from sparsetune.spec import TrialSpec
-from sparsetune.spec.sparsity import RampSpec
+from sparsetune.sparsity.plans.changes import MaskChange
 
-Ramp = Callable[[float, RampSpec, float], float]
+if TYPE_CHECKING:
+    from sparsetune.spec import TrialSpec
+    from sparsetune.spec.sparsity import RampSpec
+
+Ramp = Callable[[float, "RampSpec", float], float]
 """Function of the fraction of the ramp that is done, its declaration, and the target."""
 
 
@@ -115,6 +119,13 @@ def ramp_steps(spec: TrialSpec) -> tuple[int, int]:
     first = min(total, round_half_up(start))
     last = min(total, round_half_up(end))
     return first, max(first, last)
+
+
+def ramp_start(spec: TrialSpec) -> MaskChange:
+    """Change that starts the ramp: to its first sparsity, or to none if that is 0."""
+    first = min(spec.sparsity.ramp.first, spec.sparsity.target)
+    start = ramp_steps(spec)[0]
+    return MaskChange(start, "ramp", first, "prune" if first else "keep")
 
 
 def ramp_updates(spec: TrialSpec) -> float:
