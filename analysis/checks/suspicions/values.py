@@ -158,9 +158,11 @@ def equal_runs(evidence: Evidence) -> Iterator[Finding]:
     names = [name for name in MEASURES if name in rows and rows[name].notna().any()]
     pairs = max(1, len(rows) * (len(rows) - 1) // 2)
     rows = rows[rows.duplicated(names, keep=False)]
+    copies = rows.groupby(names, dropna=False)["trial_id"].transform("size") - 1
     values = rows[names].astype("float64")
     digits = values.map(significant_digits, na_action="ignore").fillna(0) - SHARED_DIGITS
-    rows = rows[digits.clip(lower=0).sum(axis=1) >= math.log10(pairs) + COINCIDENCE_DIGITS]
+    surprise = digits.clip(lower=0).sum(axis=1) * copies
+    rows = rows[surprise >= math.log10(pairs) + COINCIDENCE_DIGITS]
     group = rows.groupby(names, dropna=False, sort=False)
     is_sparse = group["sparsity.target"].transform("max") > 0
     # Where losses were measured, `seeds.dependent_seeds` names equal runs of one configuration.

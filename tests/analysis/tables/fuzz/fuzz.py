@@ -1,7 +1,8 @@
 """Fuzzing of tables: what each operation does to what sound tables say.
 
-``python -m tests.analysis.tables.fuzz.fuzz 5000 [--tuning] [--json FILE]`` prints a row for each
-operation. Under one that keeps the information, a table must say the same or be refused; under one
+``python -m tests.analysis.tables.fuzz.fuzz 5000 [--tuning] [--only NAME] [--csv FILE]`` prints a
+row for each operation. Under one that keeps the information, a table must say the same or be
+refused; under one
 that loses it, it is told how often reading refuses or a check finds something.
 """
 
@@ -93,14 +94,21 @@ def is_true(given: Given, said: Said) -> bool:
 CLEAN_NAME = "sound tables as they are"
 
 
-def tally_bases(numbers: Sequence[tuple[int, int]], tuning: bool) -> dict[str, Tally]:
-    """Do every operation to some sound tables.
+def chosen(tuning: bool, only: str) -> list[Operation]:
+    """Operations of a run: those that were tuned on or those that are counted, or one of them."""
+    return [one for one in (TUNING if tuning else COUNTED) if only in ("", one.name)]
+
+
+def tally_bases(numbers: Sequence[tuple[int, int]], tuning: bool, only: str) -> dict[str, Tally]:
+    """Do operations to some sound tables.
 
     Args:
         numbers: Kind of table and seed, of each.
         tuning: Whether to do those that were tuned on.
+        only: Name of the one operation to do; empty for all.
     """
-    operations = TUNING if tuning else COUNTED
+    operations = chosen(tuning, only)
+    places = {one.name: place for place, one in enumerate(TUNING if tuning else COUNTED)}
     tallies = {CLEAN_NAME: Tally(), **{one.name: Tally() for one in operations}}
     for kind, seed in numbers:
         maker = CLEAN[kind]
@@ -110,8 +118,9 @@ def tally_bases(numbers: Sequence[tuple[int, int]], tuning: bool) -> dict[str, T
         tallies[CLEAN_NAME].count(name, Said(findings=given.findings), _as_clean(given, before))
         if before.refused:
             continue
-        for place, operation in enumerate(operations):
-            changed = operation.change(given, np.random.default_rng([seed, kind, place]))
+        for operation in operations:
+            rng = np.random.default_rng([seed, kind, places[operation.name]])
+            changed = operation.change(given, rng)
             if changed is not None:
                 tallies[operation.name].count(name, before, read(changed))
     return tallies
@@ -124,14 +133,14 @@ def _as_clean(given: Given, said: Said) -> Said:
     return Said(findings=said.findings)
 
 
-def fuzz(tables: int, *, tuning: bool) -> dict[str, Tally]:
+def fuzz(tables: int, *, tuning: bool, only: str = "") -> dict[str, Tally]:
     """Tallies by operation over at least so many tables."""
     tallies: dict[str, Tally] = {}
     seed = 0
     with get_context("spawn").Pool(PROCESSES) as pool:
         while sum(tally.tables for tally in tallies.values()) < tables:
             numbers = [(kind, seed) for kind in range(len(CLEAN))]
-            parts = [(numbers[start::PROCESSES], tuning) for start in range(PROCESSES)]
+            parts = [(numbers[start::PROCESSES], tuning, only) for start in range(PROCESSES)]
             for part in pool.starmap(tally_bases, parts):
                 for name, tally in part.items():
                     tallies.setdefault(name, Tally()).add(tally)
@@ -163,10 +172,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.analysis.tables.fuzz.fuzz")
     parser.add_argument("tables", type=int)
     parser.add_argument("--tuning", action="store_true", help="operations that were tuned on")
+    parser.add_argument("--only", default="", help="name of the one operation to do")
     parser.add_argument("--csv", type=Path, help="file for the counts")
     given = parser.parse_args()
-    operations = TUNING if given.tuning else COUNTED
-    tallies = fuzz(given.tables, tuning=given.tuning)
+    operations = chosen(given.tuning, given.only)
+    tallies = fuzz(given.tables, tuning=given.tuning, only=given.only)
     for name, tally in tallies.items():
         for example in tally.examples[:3]:
             print(f"  {name}: {example[:400]}", file=sys.stderr)
