@@ -262,8 +262,9 @@ class SparsitySpec(Declaration):
     """
 
     method: Annotated[str, BeforeValidator(name_or_import_path(tuple(METHODS)))] = "dense"
-    """Method that decides when the mask changes; ``dense`` prunes nothing. It is built in, or your
-    own ``package.module:object``, a `Method`."""
+    """Method that decides when the mask changes; ``dense`` prunes nothing: ``dense``, ``static``,
+    ``one_shot``, ``gmp``, ``acdc``, ``set``, ``rigl``, ``granet``, ``sr_ste``, ``obert``,
+    ``transfer``, or your own ``package.module:object``, a `Method`."""
     target: float = Field(default=0, ge=0, lt=1)
     """Fraction of the prunable weights outside the final mask, in [0, 1); never a percentage or a
     density."""
@@ -294,7 +295,7 @@ class SparsitySpec(Declaration):
     frozen, unused or shared with an embedding stay dense, and computed weights are pruned through
     their parameter. ``modules``, in directories of before: what linear and convolution modules
     hold."""
-    method_choices: int = Field(default=1, ge=1)
+    method_choices: int = Field(default=1, ge=1, le=MAX_COUNT)
     """Set by a study's directory, and no part of any name: the version of the defaults whose
     choices a method makes for score, allocation and reset where these are left open."""
     ramp: RampSpec = RampSpec()
