@@ -96,8 +96,9 @@ def _density_spans(
     has_shadow = False
 
     @cache
-    def masked_fraction(sparsity: float) -> float:
-        return flops.fraction(_densities(allocate(layers, sparsity, request), layers, magnitudes))
+    def masked_fraction(sparsity: float, allocation: str | None) -> float:
+        asked = request.model_copy(update={"allocation": allocation}) if allocation else request
+        return flops.fraction(_densities(allocate(layers, sparsity, asked), layers, magnitudes))
 
     changes = mask_schedule(spec)
     for change, following in pairwise([*changes, MaskChange(total, "fixed", 0.0)]):
@@ -114,7 +115,7 @@ def _density_spans(
         if change.action == "release":
             fraction = 1.0
         elif change.action != "keep":
-            fraction = masked_fraction(change.sparsity)
+            fraction = masked_fraction(change.sparsity, change.allocation)
         # Shadow weights outside the mask are trained too, so their gradients are computed.
         cost = step_cost(fraction, 1.0 if has_shadow else fraction)
         yield _DensitySpan(first, min(total, following.step), cost)

@@ -89,10 +89,9 @@ def _declarations_tried(method: Method) -> list[SparsitySpec]:
 def _trial(method: Method, declared: SparsitySpec, steps: int, optimizer: str) -> TrialSpec:
     """A trial of one step an epoch, with the method's own choice for what is left open."""
     name = method.name if METHODS.get(method.name) is method else UNCHECKED_NAME
-    values: dict[str, Any] = {"method": name}
-    for field, own in method.choices(declared.score).items():
-        if getattr(declared, field) is None:
-            values[field] = own
+    chosen = method.choices(declared.score)
+    values = {field: own for field, own in chosen.items() if getattr(declared, field) is None}
+    values["method"] = name
     examples = DigitsTask().train_size()
     return TrialSpec(
         task=DigitsTask(batch_size=examples),
@@ -148,6 +147,8 @@ def _broken_by(change: MaskChange, method: Method, total: int) -> Iterator[str]:
         yield "`regrow` needs a method with `grows_by`, which says what grows"
     if change.action == "shadow" and method.forward is None:
         yield "`shadow` needs a method with `forward`, which builds what the forward pass sees"
+    if change.allocation is not None and change.action != "draw":
+        yield "only `draw` may have an allocation of its own"
     if change.replaces_step and change.action != "regrow":
         yield "only `regrow` may take the place of the optimizer's step"
 
@@ -303,7 +304,7 @@ def _check_counts(training: _Training, change: MaskChange, spec: TrialSpec) -> N
     weights = training.effective()
     masks = training.sparsifier.masks()
     at = f"after step {training.at} under {spec.optim.name}, where the plan has {change}"
-    for group in training.sparsifier.groups(change.sparsity):
+    for group in training.sparsifier.groups(change.sparsity, change.allocation):
         own = [masks[name] for name in group.names]
         pruned = sum(mask.numel() for mask in own) - count_nonzero(own)
         names = ", ".join(group.names)

@@ -170,13 +170,17 @@ class Sparsifier:
         if self._masked.shadow:
             self._record()
 
-    def groups(self, sparsity: float | None = None) -> list[LayerGroup]:
+    def groups(
+        self, sparsity: float | None = None, allocation: str | None = None
+    ) -> list[LayerGroup]:
         """Layers that compete, and how many of their weights are pruned.
 
         Args:
             sparsity: Sparsity in [0, 1); by default the target.
+            allocation: Name of the allocation; by default the declared one.
         """
-        return self._chooser.groups(self._spec.target if sparsity is None else sparsity)
+        asked = self._spec.target if sparsity is None else sparsity
+        return self._chooser.groups(asked, allocation)
 
     def masks(self) -> Masks:
         """Masks in force; all True where the network is dense."""
@@ -257,15 +261,18 @@ class Sparsifier:
             if part == parts:
                 # Exactly the change's sparsity, which the sum may miss by a rounding error.
                 reached = change.sparsity
-            self._prune_part(reached, derived_seed(self._step, part), score)
+            seed = derived_seed(self._step, part)
+            self._prune_part(reached, seed, score, change.allocation)
             if part < parts:
                 # The gradients of the next part pass through fewer weights and cost less.
                 self._count_kept()
         self._record()
 
-    def _prune_part(self, sparsity: float, seed: int, score: str | None) -> None:
+    def _prune_part(
+        self, sparsity: float, seed: int, score: str | None, allocation: str | None
+    ) -> None:
         before = self._current_masks()
-        masks, compensate = self._chooser.prune(sparsity, before, seed, score)
+        masks, compensate = self._chooser.prune(sparsity, before, seed, score, allocation)
         if compensate:
             newly_pruned = {}
             for name, mask in masks.items():

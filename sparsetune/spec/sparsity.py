@@ -6,6 +6,8 @@ Score, allocation, pattern, ramp and update rule are chosen independently.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -19,6 +21,8 @@ Score = Literal["magnitude", "random", "saliency", "fisher"]
 Allocation = Literal["global", "uniform", "erk", "er", "explicit"]
 RampShape = Literal["cubic", "linear", "exponential", "stepped"]
 Decay = Literal["cosine", "linear", "constant"]
+FirstMask = Literal["score", "erk"]
+Rounding = Literal["down", "up"]
 Reset = Literal["none", "grown", "all"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PrunableRule = Literal["account", "modules"]
@@ -78,6 +82,9 @@ class RampSpec(Declaration):
     """Training left after the ramp, with the mask fixed; given instead of ``length``."""
     first: float = Field(default=0, ge=0, lt=1)
     """The sparsity that the ramp starts with, in one step; the target if that is lower."""
+    first_mask: FirstMask = "score"
+    """How ``first`` is reached: by pruning the lowest scores; or ``erk``, by a random mask with the
+    densities of ERK, as GraNet starts from a sparse network."""
     updates: int = Field(default=50, ge=1, le=MAX_COUNT)
     """Mask updates after the start, evenly spaced; the last reaches the target."""
     every: LengthField | None = None
@@ -93,6 +100,8 @@ class RampSpec(Declaration):
             raise ValueError(
                 f"`levels` belong to the shape `stepped`, and only there, got {self.levels} for it"
             )
+        if self.first_mask == "erk" and self.first == 0:
+            raise ValueError("a `first_mask` of `erk` needs a `first` sparsity above 0, got 0")
         if list(self.levels) != sorted(set(self.levels)):
             raise ValueError(f"`levels` must rise, got {self.levels}")
         # Parsed again: a faulty part that is checked within another holds what it was given.
@@ -156,6 +165,31 @@ PUBLISHED_ACDC = AcdcSpec(
 """The plan of the authors' ImageNet configurations, in epochs."""
 
 
+CIFAR100_ACDC = AcdcSpec(
+    warmup="10 epochs",
+    compress="20 epochs",
+    decompress="20 epochs",
+    last_dense="20 epochs",
+    final="30 epochs",
+)
+"""The plan of the authors' CIFAR-100 configurations, 200 epochs (IST-DASLab/ACDC,
+`iht_cifar100_wideresnet_steplr_freq20_*`)."""
+UNIFORM_ACDC: Mapping[str, Any] = MappingProxyType(
+    {
+        "sparsity.method": "acdc",
+        "sparsity.allocation": "uniform",
+        "sparsity.spared": ("conv1", "fc"),
+    }
+)
+"""Overrides of an `Arm`: AC/DC with the same sparsity in every layer of a ResNet but the first
+convolution and the classifier (IST-DASLab/ACDC, `iht_imagenet_resnet50_*_unif`)."""
+UNIFORM_GMP: Mapping[str, Any] = MappingProxyType(
+    {"sparsity.method": "gmp", "sparsity.allocation": "uniform"}
+)
+"""Overrides of an `Arm`: GMP with the same sparsity in every layer (Zhu & Gupta 2017, arXiv
+1710.01878); the first convolution stays dense unless ``sparsity.spared`` is ``()``."""
+
+
 class RegrowSpec(Declaration):
     """Drop and grow: SET, RigL (Evci et al. 2020, arXiv 1911.11134, algorithm 1) and GraNet."""
 
@@ -167,12 +201,43 @@ class RegrowSpec(Declaration):
     """Time between two updates; steps do not stretch with training, as published."""
     until: LengthField = Length(0.75)
     """Training done when the mask becomes fixed."""
+    floor: float = Field(default=0, ge=0, lt=1)
+    """Fraction that the decay ends at."""
+    rounding: Rounding = "down"
+    """Rounding of the number of weights that a layer exchanges."""
+    replaces_step: bool | None = None
+    """Whether an exchange takes the place of the optimizer's step on its batch. None: under SET and
+    RigL it does, as in RigL's algorithm 1; under GraNet it cannot."""
     batches: int = Field(default=1, ge=1, le=MAX_COUNT)
     """Training batches before an update whose gradients are summed to choose which weights grow."""
 
+    @model_validator(mode="after")
+    def _falls(self) -> RegrowSpec:
+        if self.floor > self.fraction:
+            raise ValueError(
+                f"`floor` must be at most `fraction`, got {self.floor:g} and {self.fraction:g}"
+            )
+        return self
+
 
 GRANET_CIFAR = RegrowSpec(fraction=0.5, every="1000 steps")
-"""GraNet's updates on CIFAR (Liu et al. 2021, arXiv 2106.10404)."""
+"""GraNet's first exchange and interval on CIFAR, with exchanges until three quarters of training as
+under RigL; as its authors' code has them: `PUBLISHED_GRANET`."""
+PUBLISHED_GRANET = RegrowSpec(
+    fraction=0.5, every="1000 steps", until=1.0, floor=0.005, rounding="up"
+)
+"""GraNet's exchanges on CIFAR, to the end of training (VITA-Group/GraNet, `CIFAR/main.py` and
+`core.py`)."""
+PUBLISHED_GRANET_RAMP = RampSpec(start=0, length="80 epochs", first=0.5, first_mask="erk")
+"""GraNet's ramp on CIFAR, from a random mask of ERK at 50 % (VITA-Group/GraNet,
+`CIFAR/scripts/script`); with ``first=0, first_mask="score"`` from a dense network."""
+MOCANU_SET = RegrowSpec(
+    fraction=0.3, decay="constant", every="1 epochs", until=1.0, replaces_step=False
+)
+"""SET as Mocanu et al. 2018 (arXiv 1707.04780) have it: 30 % of each layer after every epoch but
+the last. Their masks have ``allocation="er"``, and momentum starts again: ``reset="all"``."""
+RIGL_SET = RegrowSpec(replaces_step=False)
+"""SET as the code of RigL's authors has it, which steps on the batch of an exchange too."""
 
 
 class FisherSpec(Declaration):
@@ -197,8 +262,9 @@ class SparsitySpec(Declaration):
     """
 
     method: Annotated[str, BeforeValidator(name_or_import_path(tuple(METHODS)))] = "dense"
-    """Method that decides when the mask changes; ``dense`` prunes nothing. It is built in, or your
-    own ``package.module:object``, a `Method`."""
+    """Method that decides when the mask changes; ``dense`` prunes nothing: ``dense``, ``static``,
+    ``one_shot``, ``gmp``, ``acdc``, ``set``, ``rigl``, ``granet``, ``sr_ste``, ``obert``,
+    ``transfer``, or your own ``package.module:object``, a `Method`."""
     target: float = Field(default=0, ge=0, lt=1)
     """Fraction of the prunable weights outside the final mask, in [0, 1); never a percentage or a
     density."""
@@ -229,7 +295,7 @@ class SparsitySpec(Declaration):
     frozen, unused or shared with an embedding stay dense, and computed weights are pruned through
     their parameter. ``modules``, in directories of before: what linear and convolution modules
     hold."""
-    method_choices: int = Field(default=1, ge=1)
+    method_choices: int = Field(default=1, ge=1, le=MAX_COUNT)
     """Set by a study's directory, and no part of any name: the version of the defaults whose
     choices a method makes for score, allocation and reset where these are left open."""
     ramp: RampSpec = RampSpec()

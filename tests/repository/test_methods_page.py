@@ -11,6 +11,7 @@ import pytest
 from sparsetune.sparsity.methods.method import Method
 from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
+from sparsetune.spec.fields.trial import find_fields
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "methods.md"
@@ -66,6 +67,8 @@ def test_the_page_has_the_tables_of_the_objects(table: object) -> None:
 def test_the_list_of_methods_is_that_of_the_objects() -> None:
     names = " ".join(f"`{name}`" for name in METHODS)
     assert f"| `sparsity.method` | {names}, or a path |" in PAGE.read_text()
+    (field,) = find_fields("sparsity.method")
+    assert ", ".join(f"``{name}``" for name in METHODS) + ", or your own" in field.meaning
 
 
 def test_every_sparse_method_names_its_source_and_its_departures_are_sentences() -> None:

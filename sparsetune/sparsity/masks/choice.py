@@ -67,12 +67,25 @@ class MaskChooser:
                 if group.pruned:
                     self._patterned.update(group.names)
 
-    def groups(self, sparsity: float) -> list[LayerGroup]:
-        """Layers that compete, and how many of their weights are pruned at ``sparsity``."""
-        return allocate(self.layers, sparsity, self.spec)
+    def groups(self, sparsity: float, allocation: str | None = None) -> list[LayerGroup]:
+        """Layers that compete, and how many of their weights are pruned at ``sparsity``.
+
+        Args:
+            sparsity: Sparsity in [0, 1).
+            allocation: Name of the allocation; by default the declared one.
+        """
+        spec = self.spec
+        if allocation:
+            spec = spec.model_copy(update={"allocation": allocation})
+        return allocate(self.layers, sparsity, spec)
 
     def prune(
-        self, sparsity: float, masks: Masks, seed: int, score: str | None = None
+        self,
+        sparsity: float,
+        masks: Masks,
+        seed: int,
+        score: str | None = None,
+        allocation: str | None = None,
     ) -> tuple[Masks, Compensate | None]:
         """Masks of a sparsity, nested in those in force.
 
@@ -81,13 +94,14 @@ class MaskChooser:
             masks: Masks in force; empty where the network is dense.
             seed: Seed of what the score draws.
             score: Name of the score; by default the declared one.
+            allocation: Name of the allocation; by default the declared one.
 
         Returns:
             The masks; and how the surviving weights make up for the pruned ones, or None.
         """
         context = self._score_context(masks, seed)
         scored = score_function(score)(context) if score else self._score(context)
-        groups = self.groups(sparsity)
+        groups = self.groups(sparsity, allocation)
         within = masks or None
         if self._n_m is None:
             chosen = compute_masks(
@@ -149,6 +163,8 @@ class MaskChooser:
             # 1e-9: a fraction such as 0.3 times a multiple of ten may lie just below the integer.
             kept = count_nonzero([mask])
             count = math.floor(fraction * kept + 1e-9)
+            if self.spec.regrow.rounding == "up":
+                count = math.ceil(fraction * kept - 1e-9)
             drop = drop_scores[name]
             if name in held:
                 drop = drop.masked_fill(held[name], torch.inf)

@@ -85,10 +85,11 @@ ACDC = Method(
     source="Peste et al. 2021, arXiv 2106.12379, algorithm 1",
     code="IST-DASLab/ACDC",
     departs=(
-        "Masks are global, as in the authors' first configurations; their `unif` ones prune every"
-        " layer but the first convolution and the classifier to the same sparsity.",
+        "Masks are global, as in the authors' first configurations; `UNIFORM_ACDC` is their `unif`"
+        " ones.",
         "The five lengths stretch with training; `PUBLISHED_ACDC` repeats phases instead, as the"
-        " authors' 100-, 150- and 200-epoch configurations do.",
+        " authors' 100-, 150- and 200-epoch configurations do, and `CIFAR100_ACDC` is their plan"
+        " for CIFAR-100.",
     ),
     fields=(*SHARED_FIELDS, "acdc", "reset", "recalibrate"),
     defaults={"reset": "all"},

@@ -36,7 +36,8 @@ GMP = Method(
     source="Zhu & Gupta 2017, arXiv 1710.01878, equation 1",
     code="google-research/state_of_sparsity",
     departs=(
-        "Zhu & Gupta prune every layer to the same sparsity; the default is `global`, as in GMP*.",
+        "Zhu & Gupta prune every layer to the same sparsity, as `UNIFORM_GMP` does; the default is"
+        " `global`, as in GMP*.",
         "The default ramp, from 0.1 to 0.7 of training in 50 updates, is ours.",
     ),
     fields=(*SHARED_FIELDS, "ramp", "recalibrate"),

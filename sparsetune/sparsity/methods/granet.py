@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparsetune.sparsity.methods.method import SHARED_FIELDS, Method
+from sparsetune.sparsity.methods.method import SHARED_FIELDS, CombinationRule, Method
 from sparsetune.sparsity.methods.rigl import EXCHANGE_RULES
 from sparsetune.sparsity.plans.changes import MaskChange, Plan
 from sparsetune.sparsity.plans.exchanges import (
@@ -67,20 +67,31 @@ GRANET = Method(
     source="Liu et al. 2021, arXiv 2106.10404, algorithm 1",
     code="VITA-Group/GraNet",
     departs=(
-        "The authors' code exchanges weights to the end of training, along a cosine that ends at"
-        " 0.005; here exchanges end at `regrow.until`, along a cosine to 0.",
-        "Counts of exchanged weights are rounded down; theirs up.",
-        "Their start from a sparse network, a random ERK mask at 50 %, cannot be declared.",
+        "By default exchanges end at three quarters of training, along a cosine to 0, and their"
+        " counts are rounded down, as under RigL; `PUBLISHED_GRANET` is the authors' code.",
+        "The default start is dense; `PUBLISHED_GRANET_RAMP` is their start from a random ERK mask"
+        " at 50 %.",
+        "Their ramp counts whole updates and stops one before the target; here it follows steps and"
+        " ends on the target, with one more update.",
+        "An exchange comes after the step that follows, where theirs comes after the one before.",
     ),
     fields=(*SHARED_FIELDS, "ramp", "regrow", "reset"),
     defaults={"reset": "grown"},
     patterns="unstructured",
-    rules=EXCHANGE_RULES,
+    rules=(
+        *EXCHANGE_RULES,
+        CombinationRule(
+            "regrow",
+            "GraNet's updates prune and exchange after the optimizer's step: leave out"
+            " `replaces_step`",
+            lambda spec: bool(spec.regrow.replaces_step),
+        ),
+    ),
     schedule_rules=(
         RAMP_RULE._replace(fits=_ramp_fits),
         REGROW_RULE._replace(fits=_regrow_fits, describe=_describe_regrow),
     ),
     grows_by="gradient",
     flops="3 f_D (1 - s_t), a mean over training; a dense gradient at each update",
-    tested_against="a plan worked out by hand",
+    tested_against="the authors' cosine of every update, by torch's own; a plan by hand",
 )

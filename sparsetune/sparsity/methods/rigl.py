@@ -37,11 +37,12 @@ def rigl(spec: TrialSpec) -> list[MaskChange]:
     """A random mask, then exchanges until the mask becomes fixed."""
     target = spec.sparsity.target
     until = regrow_until(spec)
+    # Algorithm 1 updates either the mask or the weights on a batch, never both.
+    replaces = spec.sparsity.regrow.replaces_step is not False
     changes = [MaskChange(0, "dynamic", target, "draw")]
     for step in regrow_steps(spec, 0, until):
         exchanged = exchange_fraction(step, until, spec.sparsity.regrow)
-        # Algorithm 1 updates either the mask or the weights on a batch, never both.
-        update = MaskChange(step, "dynamic", target, "regrow", exchanged, replaces_step=True)
+        update = MaskChange(step, "dynamic", target, "regrow", exchanged, replaces_step=replaces)
         changes.append(update)
     changes.append(MaskChange(until, "fixed", target))
     return changes

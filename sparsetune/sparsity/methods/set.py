@@ -26,10 +26,11 @@ SET = Method(
     " 1911.11134, section 3",
     code="google-research/rigl; dcmocanu/sparse-evolutionary-artificial-neural-networks",
     departs=(
-        "Mocanu et al. exchange a constant fraction every epoch, start from an Erdős-Rényi mask and"
-        " drop the smallest positive and the largest negative weights.",
+        "The default is RigL's plan; `MOCANU_SET` with the allocation `er` and the reset `all` is"
+        " that of Mocanu et al. They drop a share of the positive and one of the negative weights,"
+        " where here the smallest magnitudes go, and keep the classifier dense.",
         "An exchange takes the place of the optimizer's step, as under RigL; in the code of RigL's"
-        " authors SET steps on that batch too.",
+        " authors SET steps on that batch too, as under `RIGL_SET`.",
     ),
     fields=(*SHARED_FIELDS, "regrow", "reset"),
     defaults={"allocation": "erk", "reset": "grown"},
@@ -37,5 +38,5 @@ SET = Method(
     rules=EXCHANGE_RULES,
     schedule_rules=(REGROW_RULE,),
     grows_by="random",
-    tested_against="published FLOPs; counts of every exchange",
+    tested_against="the plans of both authors' codes; published FLOPs",
 )

@@ -32,6 +32,7 @@ class MaskChange:
             pass and keeps the dense weights behind.
         exchanged: For ``regrow``, the fraction of a layer's kept weights to exchange, in [0, 1).
         replaces_step: True if the optimizer does not step on this batch.
+        allocation: For ``draw``, the allocation of the random mask; None: the declared one.
     """
 
     step: int
@@ -40,6 +41,7 @@ class MaskChange:
     action: Action = "keep"
     exchanged: float = 0.0
     replaces_step: bool = False
+    allocation: str | None = None
 
 
 Plan = Callable[["TrialSpec"], list[MaskChange]]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def exchange_fraction(step: int, end: int, spec: RegrowSpec) -> float:
     """Fraction of a layer's kept weights that an update exchanges, in [0, 1).
 
-    Under ``cosine`` it is ``fraction / 2 (1 + cos(pi step / end))`` (Evci et al. 2020, section 3).
+    Under ``cosine`` it is ``fraction / 2 (1 + cos(pi step / end))`` (Evci et al. 2020, section 3);
+    a floor is what it falls to.
 
     Args:
         step: Optimizer steps done before the update, in [0, end].
@@ -25,7 +26,7 @@ def exchange_fraction(step: int, end: int, spec: RegrowSpec) -> float:
     # Here, since the declaration's tables are made of methods, which must load before it.
     from sparsetune.spec.rates import DECAYS
 
-    return spec.fraction * DECAYS[spec.decay](step / end)
+    return spec.floor + (spec.fraction - spec.floor) * DECAYS[spec.decay](step / end)
 
 
 def regrow_until(spec: TrialSpec) -> int:

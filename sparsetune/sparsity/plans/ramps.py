@@ -125,6 +125,8 @@ def ramp_start(spec: TrialSpec) -> MaskChange:
     """Change that starts the ramp: to its first sparsity, or to none if that is 0."""
     first = min(spec.sparsity.ramp.first, spec.sparsity.target)
     start = ramp_steps(spec)[0]
+    if spec.sparsity.ramp.first_mask == "erk":
+        return MaskChange(start, "ramp", first, "draw", allocation="erk")
     return MaskChange(start, "ramp", first, "prune" if first else "keep")
 
 

@@ -16,9 +16,18 @@ def combination_problems(given: SparsitySpec) -> list[Problem]:
     The rules of a user's own method, which is not imported, are not among them.
     """
     spec = given.resolved()
-    return broken_rules(
-        (*known_method(spec.method).rules, ALLOCATION_RULE), spec
-    ) + _target_problems(spec)
+    method = known_method(spec.method)
+    rules = [*method.rules, ALLOCATION_RULE]
+    if "ramp" in method.fields:
+        rules.append(FIRST_MASK_RULE)
+    return broken_rules(rules, spec) + _target_problems(spec)
+
+
+FIRST_MASK_RULE = CombinationRule(
+    "pattern",
+    "a random first mask, `ramp.first_mask`, is in no pattern: the pattern must be `unstructured`",
+    lambda spec: spec.pattern != "unstructured" and spec.ramp.first_mask == "erk",
+)
 
 
 def broken_rules(rules: Iterable[CombinationRule], spec: SparsitySpec) -> list[Problem]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from sparsetune import METHODS, MaskChange, TrialSpec
 from sparsetune.sparsity.scores import ScoreContext, ScoreResult
 
 
@@ -40,6 +42,16 @@ def convolutions(input_shape: tuple[int, ...], n_outputs: int) -> nn.Module:
         nn.Flatten(),
         nn.Linear(32, n_outputs),
     )
+
+
+def halves(spec: TrialSpec) -> list[MaskChange]:
+    """A random mask, and one exchange in the middle of training."""
+    target = spec.sparsity.target
+    exchange = MaskChange(spec.total_steps() // 2, "fixed", target, "regrow", exchanged=0.5)
+    return [MaskChange(0, "dynamic", target, "draw"), exchange]
+
+
+HALVES = replace(METHODS["rigl"], name="halves", plan=halves, schedule_rules=())
 
 
 def raising(*args: Any, **given: Any) -> Any:
