@@ -30,7 +30,7 @@ from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import Phase
 from sparsetune.spec.declaration import MAX_SEED
-from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec.sparsity import Reset, SparsitySpec
 from sparsetune.train.optim import reset_problem
 
 STATE_VERSION = 1
@@ -96,7 +96,7 @@ def sparsify(
             *_computed_problems(network, account, trace, example, trial.sparsity),
             *(layer_problems(account.layers, trial.sparsity) if account.layers else ()),
             *(transfer_problems(weights, trial.sparsity) if state is None else ()),
-            *_optimizer_problems(weights, optimizer, trial.sparsity),
+            *_optimizer_problems(weights, optimizer, trial.sparsity, sparsity.reset),
             *_process_problems(trial.sparsity, has_losses=losses is not None),
         ]
     )
@@ -406,9 +406,19 @@ def _computed_problems(
 
 
 def _optimizer_problems(
-    weights: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, sparsity: SparsitySpec
+    weights: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    sparsity: SparsitySpec,
+    asked_reset: Reset | None,
 ) -> list[Problem]:
-    """Problems of an optimizer that cannot train what is pruned."""
+    """Problems of an optimizer that cannot train what is pruned.
+
+    Args:
+        weights: What is pruned, by name.
+        optimizer: The optimizer.
+        sparsity: The canonical declaration.
+        asked_reset: The reset as it was declared; a method's own reset stands, as one of nothing.
+    """
     problems = []
     held = {id(one) for group in optimizer.param_groups for one in group["params"]}
     missing = [name for name, weight in weights.items() if id(weight) not in held]
@@ -425,10 +435,10 @@ def _optimizer_problems(
     is_plain = isinstance(optimizer, torch.optim.SGD) and not any(
         group["momentum"] for group in optimizer.param_groups
     )
-    asked = sparsity.reset in ("grown", "all") and method_of(sparsity.method).resets
-    if is_plain and asked:
+    resets = asked_reset in ("grown", "all") and method_of(sparsity.method).resets
+    if is_plain and resets:
         rule = "SGD without momentum has nothing to reset: set it to `none`"
-        problems.append(Problem("sparsity.reset", rule, repr(sparsity.reset)))
+        problems.append(Problem("sparsity.reset", rule, repr(asked_reset)))
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Trainings of `sparsetune.train.train`, recorded step by step, and what a user's loop has of one."""
+"""Trainings by `train`, recorded step by step, and what a user's loop has of one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,34 @@ from safetensors.torch import load_file
 from torch import nn
 
 from sparsetune.loops.sparse_training import SparseTraining
-from sparsetune.seeds import derived_seed, seed_generators
+from sparsetune.seeds import seed_generators
 from sparsetune.sparsity.masks.exact import Masks
+from sparsetune.sparsity.scores import ScoreContext, ScoreResult
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.rates import learning_rate
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import DigitsTask
 from sparsetune.tasks.kinds import load_task
-from sparsetune.tasks.task import Task, TrainingBatch
+from sparsetune.tasks.task import Batch, Task, TrainingBatch
 from sparsetune.train import TrialResult, train
 from sparsetune.train import loop as trainer
 from sparsetune.train.initialisation import initialisation_seed
 from sparsetune.train.optim import build_optimizer
+from tests.train.test_resume import METHOD_SPECS
 
 BATCH_SIZE = 200
+
+
+def without_recalibration(given: dict[str, Any]) -> dict[str, Any]:
+    """What a user's loop does itself: see the refusal of `recalibrate`."""
+    return {name: value for name, value in given.items() if name != "recalibrate"}
+
+
+METHODS = {
+    name: {"method": name, **without_recalibration(given)} for name, given in METHOD_SPECS.items()
+}
+"""A short schedule of every method."""
 
 
 def trial(optimizer: str = "sgd", *, lr: str = "linear", **sparsity: Any) -> TrialSpec:
@@ -111,15 +124,18 @@ class UserLoop:
         return iter(self.task.splits.train.training(self.spec, first))
 
     def losses(self, batches: int, batch_size: int | None, seed: int) -> Iterator[torch.Tensor]:
-        """Losses of random examples, none drawn a second time before all were drawn once."""
+        """Losses of extra batches, as `sparsify` asks for them."""
+        for inputs, targets in self.extra(batches, batch_size, seed):
+            yield self.task.loss(self.model(inputs), targets)
+
+    def extra(self, batches: int, batch_size: int | None, seed: int) -> Iterator[Batch]:
+        """Random examples, none drawn a second time before all were drawn once."""
         split = self.task.splits.train
         size = batch_size or BATCH_SIZE
         generator = torch.Generator().manual_seed(seed)
         rounds = -(-batches * size // len(split))
         order = [torch.randperm(len(split), generator=generator) for _ in range(rounds)]
-        chosen = torch.cat(order)[: batches * size].split(size)
-        for inputs, targets in split.read(chosen):
-            yield self.task.loss(self.model(inputs), targets)
+        yield from split.read(torch.cat(order)[: batches * size].split(size))
 
     def backward(self, batch: TrainingBatch) -> None:
         inputs, targets, _ = batch
@@ -145,10 +161,6 @@ class UserLoop:
         return made
 
 
-def noise_seed(seed: int, step: int) -> int:
-    return derived_seed(seed, "noise", step)
-
-
 def first_difference(one: Sequence[Masks], other: Sequence[Masks]) -> str:
     """Where two lists of masks differ first; empty if they are equal."""
     if len(one) != len(other):
@@ -167,5 +179,12 @@ def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def assert_same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert list(one) == list(other)
+    assert one.keys() == other.keys()
     assert [name for name in one if not one[name].equal(other[name])] == []
+
+
+def taylor(context: ScoreContext) -> ScoreResult:
+    """A user's own score, which reads gradients."""
+    (gradients,) = context.gradients(1, None, True)
+    weights = context.weights.items()
+    return ScoreResult({name: (weight * gradients[name]) ** 2 for name, weight in weights})
