@@ -69,7 +69,8 @@ class InOrder(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         batches = [{"inputs": x, "labels": y} for x, y, _ in self.loop.batches()]
-        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+        # One at a time, since a Trainer that resumes skips batches of a sampler.
+        return DataLoader(batches, batch_size=1, collate_fn=lambda one: one[0])  # type: ignore[arg-type]
 
 
 class Watching(TrainerCallback):
@@ -120,7 +121,7 @@ def callback_of(loop: Loop, **given: Any) -> SparsityCallback:
     return SparsityCallback(loop.spec.sparsity, seed=loop.spec.seed, losses=loop.losses, **given)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["gmp", "acdc", "rigl", "sr_ste", "obert"])
 def test_the_trainer_has_the_masks_weights_and_certificate_of_train(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
