@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -25,11 +26,12 @@ from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.flops import prunable_flops
 from sparsetune.sparsity.masks.exact import Masks
 from sparsetune.sparsity.methods.registry import method_of
+from sparsetune.sparsity.plans.schedule import mask_schedule
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import Phase
-from sparsetune.spec.declaration import MAX_SEED
+from sparsetune.spec.declaration import MAX_SEED, digest_of
 from sparsetune.spec.sparsity import Reset, SparsitySpec
 from sparsetune.train.optim import reset_problem
 
@@ -313,11 +315,12 @@ class SparseTraining:
 
     def _identity(self) -> dict[str, Any]:
         """Everything that decides the masks, as plain values."""
+        changes = mask_schedule(self._trial)
         return {
             "sparsity": self._trial.sparsity.given(),
             "total_steps": self.total_steps,
-            "steps_per_epoch": self._trial.steps_per_epoch(),
-            "batch_size": self._trial.task.batch_size,
+            # Lengths in epochs and samples show in it.
+            "mask_schedule": digest_of({"changes": [asdict(change) for change in changes]}),
             "seed": self._trial.seed,
             "layers": {name: list(weight.shape) for name, weight in self._weights.items()},
         }

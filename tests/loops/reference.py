@@ -49,7 +49,7 @@ def trial(optimizer: str = "sgd", *, lr: str = "linear", **sparsity: Any) -> Tri
     return TrialSpec(
         task=DigitsTask(batch_size=BATCH_SIZE),
         optim=OptimSpec(name=optimizer, lr=0.02),
-        schedule=ScheduleSpec(epochs=given.pop("epochs"), lr=lr),
+        schedule=ScheduleSpec(epochs=given.pop("epochs"), lr=lr, warmup=0),
         sparsity=SparsitySpec(**given),
         evaluate=EvaluateSpec(every="5 steps"),
         seed=3,

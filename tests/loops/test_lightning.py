@@ -71,9 +71,10 @@ def watching(sparsity: SparsityCallback, package: Any) -> tuple[Any, list[Masks]
     return Watching(), masks
 
 
-def data_of(loop: UserLoop, first: int = 0) -> DataLoader[Any]:
-    batches = [(inputs, targets) for inputs, targets, _ in loop.batches(first)]
-    return DataLoader(batches, batch_size=1, collate_fn=lambda one: one[0])  # type: ignore[arg-type]
+def data_of(loop: UserLoop, batches: int | None = None) -> DataLoader[Any]:
+    """The trial's batches in order, or every epoch the first of them."""
+    pairs = [(inputs, targets) for inputs, targets, _ in loop.batches()]
+    return DataLoader(pairs[:batches], batch_size=1, collate_fn=lambda one: one[0])  # type: ignore[arg-type]
 
 
 def trainer_of(
@@ -121,15 +122,20 @@ def test_a_resumed_trainer_continues_bit_for_bit(name: str, tmp_path: Path) -> N
     spec = trial("adamw", lr="constant", **METHODS[name])
     loop = UserLoop(spec)
     saver = pl.callbacks.ModelCheckpoint(
-        dirpath=tmp_path, filename="{step}", every_n_train_steps=14, save_top_k=-1
+        dirpath=tmp_path,
+        filename="{epoch}",
+        every_n_epochs=1,
+        save_top_k=-1,
+        save_on_train_epoch_end=True,
     )
     trainer = trainer_of(tmp_path, spec, [callback_of(loop), saver], pl, enable_checkpointing=True)
-    trainer.fit(module_of(loop, pl), data_of(loop))
+    trainer.fit(module_of(loop, pl), data_of(loop, batches=6))
     again = UserLoop(spec)
     resumed = callback_of(again)
     trainer = trainer_of(tmp_path, spec, [resumed], pl)
-    # A checkpoint within an epoch: Lightning goes on with the batches that are left.
-    trainer.fit(module_of(again, pl), data_of(again, 14), ckpt_path=tmp_path / "step=14.ckpt")
+    trainer.fit(
+        module_of(again, pl), data_of(again, batches=6), ckpt_path=tmp_path / "epoch=1.ckpt"
+    )
     assert resumed.training is not None
     assert resumed.training.steps == spec.total_steps()
     assert_same_weights(weights_of(again.model), weights_of(loop.model))
