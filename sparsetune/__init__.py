@@ -9,6 +9,8 @@ from typing import Any
 _EXPORTS_BY_MODULE = {
     "sparsetune.launch.followers.followed_trial": ["FollowedTrial"],
     "sparsetune.launch.followers.follower": ["Follower"],
+    "sparsetune.loops.extra_batches": ["ExtraLosses"],
+    "sparsetune.loops.sparse_training": ["SparseTraining", "sparsify"],
     "sparsetune.study.budget": ["Budget"],
     "sparsetune.durations": ["Length"],
     "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],

@@ -165,6 +165,23 @@ class Sparsifier:
         if self._masked.shadow:
             self._masked.shadow.unmask()
 
+    @contextmanager
+    def optimizer_weights(self) -> Iterator[None]:
+        """Context, after `before_forward`, in which the weights are those that the optimizer moves.
+
+        They differ from those that the forward pass sees where dense weights lie behind the mask.
+        """
+        if self._masked.shadow:
+            self._masked.shadow.unmask()
+        yield
+        if self._masked.shadow:
+            self._mask_shadow(self._masked.shadow)
+
+    @property
+    def keeps_dense_weights(self) -> bool:
+        """True if the optimizer moves other weights than those that the forward pass sees."""
+        return self._masked.shadow is not None
+
     def record_dynamic_mask(self) -> None:
         """Record a mask that changes at every step; call it within `effective_weights`."""
         if self._masked.shadow:

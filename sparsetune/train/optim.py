@@ -150,7 +150,7 @@ def _examine_optimizer(spec: OptimSpec, reset: str) -> tuple[Problem, ...]:
         cause = f"{type(error).__name__}: {first_line(error)}"
         rule = f"must make a step on a layer with its weights and biases ({cause})"
         return (Problem("optim.name", rule, _call_text(spec)),)
-    problem = _reset_problem(spec.name, reset, optimizer.state.get(weight, {}), weight.shape)
+    problem = reset_problem(spec.name, reset, optimizer.state.get(weight, {}), weight.shape)
     # A method's own reset of plain gradient descent is one of nothing, as it always was.
     return () if problem is None or spec.name == "sgd" else (problem,)
 
@@ -177,7 +177,7 @@ def _argument_problems(spec: OptimSpec) -> list[Problem]:
     return found
 
 
-def _reset_problem(
+def reset_problem(
     name: str, reset: str, slots: Mapping[str, object], shape: torch.Size
 ) -> Problem | None:
     """Problem of state that cannot be reset, or None.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -75,7 +75,8 @@ class GradientProbe:
         size = batch_size or self._batch_size
         order = self._order(seed, batches * size)
         parameters = list(self._weights.values())
-        with self._restoring_model(seed, training):
+        noise_seed = derived_seed(self._seed, "probe", seed, "noise")
+        with undisturbed_model(self._model, noise_seed, training):
             for inputs, targets in self._task.splits.train.read(torch.split(order, size)):
                 with self._arithmetic():
                     loss = self._task.loss(compute_outputs(self._model, inputs), targets)
@@ -100,21 +101,33 @@ class GradientProbe:
         permutations = [torch.randperm(available, generator=generator) for _ in range(rounds)]
         return torch.cat(permutations)[:examples]
 
-    @contextmanager
-    def _restoring_model(self, seed: int, training: bool) -> Iterator[None]:
-        """Set the model's mode; on leaving, put back all that a pass changes."""
-        was_training = self._model.training
-        # Forward passes in training mode update batch-norm statistics.
-        buffers = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
-        with torch.random.fork_rng(self._gpu_devices()):
-            torch.manual_seed(derived_seed(self._seed, "probe", seed, "noise"))
-            self._model.train(training)
-            yield
-            self._model.train(was_training)
-        for buffer, kept in buffers:
-            buffer.copy_(kept)
-
     def _gpu_devices(self) -> list[torch.device]:
         """GPU whose generator must be put back; an empty list on a CPU."""
-        devices = [weight.device for weight in self._weights.values()]
-        return [device for device in devices if device.type == "cuda"][:1]
+        return _gpus_of(self._weights.values())
+
+
+@contextmanager
+def undisturbed_model(model: nn.Module, seed: int, training: bool) -> Iterator[None]:
+    """Set a model's mode for passes apart from training; on leaving, put back all they change.
+
+    Args:
+        model: The model, whose buffers and mode are put back, as are torch's generators.
+        seed: Seed of torch's generators while open.
+        training: Dropout and batch norm work as in training.
+    """
+    was_training = model.training
+    # Forward passes in training mode update batch-norm statistics.
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    with torch.random.fork_rng(_gpus_of(model.parameters())):
+        torch.manual_seed(seed)
+        model.train(training)
+        yield
+        model.train(was_training)
+    for buffer, kept in buffers:
+        buffer.copy_(kept)
+
+
+def _gpus_of(weights: Iterable[torch.Tensor]) -> list[torch.device]:
+    """GPU that the weights lie on; an empty list on a CPU."""
+    devices = [weight.device for weight in weights]
+    return [device for device in devices if device.type == "cuda"][:1]

@@ -25,6 +25,7 @@ LAYERS = {
         "sparsity tasks",
         "testing",
         "train",
+        "loops",
         "costs",
         "search",
         "cluster",
@@ -74,7 +75,7 @@ EXCEPTIONS = {
 
 HEAVY = {
     "torch": (
-        "sparsity tasks train costs search cluster launch cli integrations"
+        "sparsity tasks train loops costs search cluster launch cli integrations"
         " studies.landscapes.small_convolutions"
     ),
     "torchvision": "tasks",
