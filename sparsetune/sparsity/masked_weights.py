@@ -23,7 +23,7 @@ class MaskedWeights:
         self.in_force = False
         """True if the masks are in force; otherwise the network is dense."""
         self.shadow: EffectiveWeights | None = None
-        """Weights that the forward pass sees in place of the optimizer's, under SR-STE."""
+        """Weights that the forward pass sees in place of the optimizer's, under STE and SR-STE."""
         self._weights = dict(weights)
         self._tensors = list(weights.values())
         self._factors: list[torch.Tensor] = []

@@ -93,6 +93,7 @@ class Sparsifier:
         self._position = 0
         self._recorded: Masks = {}
         self._gathered: list[torch.Tensor] = []
+        self._shadow_sparsity = 0.0
         self._masks_gradients = _masks_gradients(spec, self._method)
 
     def before_forward(self, step: int) -> None:
@@ -231,13 +232,13 @@ class Sparsifier:
             case "regrow":
                 self._regrow(change)
             case "shadow":
-                self._start_shadow()
+                self._start_shadow(change)
         lasts = change.action == "prune" and change.phase in ("fixed", "compressed")
         if lasts and self._spec.recalibrate and self._probe:
             seed = derived_seed(self._step, "recalibrate")
             self._probe.recalibrate(seed, self._spec.recalibrate)
 
-    def _start_shadow(self) -> None:
+    def _start_shadow(self, change: MaskChange) -> None:
         """From now on, keep the optimizer's weights behind those that the forward pass sees."""
         if self._method.forward is None:
             raise ValueError(
@@ -245,6 +246,7 @@ class Sparsifier:
             )
         tensors = list(self._weights.values())
         self._masked.start_shadow(self._method.forward(tensors, self._spec))
+        self._shadow_sparsity = change.sparsity
 
     def _prune(self, change: MaskChange, score: str | None = None) -> None:
         """Prune to the change's sparsity, in as many parts as the Fisher is estimated again."""
@@ -308,10 +310,18 @@ class Sparsifier:
 
     def _mask_shadow(self, shadow: EffectiveWeights) -> None:
         first = not self._masked.in_force
-        self._masked.swap_in(shadow, self._chooser.straight_through_masks())
-        if first:
-            # N:M masks all have the same counts: the cost is known from the first.
+        masks = self._chooser.straight_through_masks(self._shadow_sparsity)
+        self._masked.swap_in(shadow, masks)
+        if first or self._counts_move():
             self._count_kept()
+
+    def _counts_move(self) -> bool:
+        """True if layers under one threshold may keep other counts at every step.
+
+        Otherwise the cost of a step is known from the first mask, and a device is not waited for.
+        """
+        shares_threshold = any(len(group.names) > 1 for group in self.groups())
+        return shares_threshold and self._spec.pattern == "unstructured"
 
     def _record(self) -> None:
         """Record the masks in force and compare them with the ones before."""
@@ -415,9 +425,9 @@ class Sparsifier:
         if state["masks"]:
             self._masked.masks = unpack_masks(state["masks"], self._weights)
             self._recorded = self._masked.masks
-        made = self._schedule[: self._position]
-        if any(change.action == "shadow" for change in made):
-            self._start_shadow()
+        shadows = [one for one in self._schedule[: self._position] if one.action == "shadow"]
+        if shadows:
+            self._start_shadow(shadows[-1])
             self._recorded = {}
             if state["recorded"]:
                 self._recorded = unpack_masks(state["recorded"], self._weights)

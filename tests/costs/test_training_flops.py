@@ -47,6 +47,7 @@ def trial(**sparsity: Any) -> TrialSpec:
         trial(method="rigl", regrow=REGROW),
         trial(method="granet", allocation="uniform", ramp=RAMP, regrow=REGROW),
         trial(method="sr_ste", target=0.5, pattern="2:4"),
+        trial(method="ste", allocation="erk"),
     ],
     ids=lambda spec: f"{spec.sparsity.method}-{spec.sparsity.allocation}",
 )

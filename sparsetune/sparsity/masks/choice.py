@@ -62,6 +62,7 @@ class MaskChooser:
         self._score = score_function(self.spec.score or "magnitude")
         self._n_m = parse_pattern(self.spec.pattern)
         self._patterned: set[str] = set()
+        self._groups_at: dict[float, list[LayerGroup]] = {}
         if self._n_m:
             for group in self.groups(self.spec.target):
                 if group.pruned:
@@ -69,7 +70,10 @@ class MaskChooser:
 
     def groups(self, sparsity: float) -> list[LayerGroup]:
         """Layers that compete, and how many of their weights are pruned at ``sparsity``."""
-        return allocate(self.layers, sparsity, self.spec)
+        # Kept, since masks that are chosen at every step ask at every step.
+        if sparsity not in self._groups_at:
+            self._groups_at[sparsity] = allocate(self.layers, sparsity, self.spec)
+        return self._groups_at[sparsity]
 
     def prune(
         self, sparsity: float, masks: Masks, seed: int, score: str | None = None
@@ -108,8 +112,16 @@ class MaskChooser:
             chosen = compute_masks(scores, groups, within, candidates)
         return chosen, scored.compensate
 
-    def straight_through_masks(self) -> Masks:
-        """N:M masks of the weights as they are now, by magnitude."""
+    def straight_through_masks(self, sparsity: float) -> Masks:
+        """Masks of the weights as they are now, by magnitude, whatever the mask in force.
+
+        Args:
+            sparsity: Sparsity of the masks, in [0, 1); an N:M pattern has its own.
+        """
+        if self._n_m is None:
+            candidates = self._candidates({})
+            groups = self.groups(sparsity)
+            return compute_masks(self._weights, groups, None, candidates, absolute=True)
         return self._n_m_masks({name: weight.abs() for name, weight in self._weights.items()})
 
     def _n_m_masks(self, scores: Tensors) -> Masks:

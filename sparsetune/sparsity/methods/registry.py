@@ -15,6 +15,7 @@ from sparsetune.sparsity.methods.rigl import RIGL
 from sparsetune.sparsity.methods.set import SET
 from sparsetune.sparsity.methods.sr_ste import SR_STE
 from sparsetune.sparsity.methods.static import STATIC
+from sparsetune.sparsity.methods.ste import STE
 from sparsetune.sparsity.methods.transfer import TRANSFER
 
 METHODS: dict[str, Method] = {
@@ -29,6 +30,7 @@ METHODS: dict[str, Method] = {
         RIGL,
         GRANET,
         SR_STE,
+        STE,
         OBERT,
         TRANSFER,
     )

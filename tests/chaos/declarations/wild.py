@@ -125,7 +125,7 @@ PLAUSIBLE: dict[str, Sequence[Any]] = {
     "schedule.lr_per": ("step", "epoch"),
     "sparsity.method": (
         *("dense", "static", "one_shot", "gmp", "gmp", "acdc", "set", "rigl", "granet", "sr_ste"),
-        *("obert", "transfer"),
+        *("obert", "transfer", "ste"),
     ),
     "sparsity.target": (0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.9999, 0.3 * 3, 90),
     "sparsity.score": (None, "magnitude", "random", "saliency", "fisher", f"{OWN}:score"),

@@ -1,0 +1,146 @@
+"""Methods that train dense weights behind a mask: worked out by hand, and by autograd.
+
+The references are written as their authors wrote the methods, as functions of the parameters that
+autograd differentiates; nothing of the package is in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+from sparsetune.sparsity.plans.changes import MaskChange
+from sparsetune.sparsity.plans.schedule import mask_schedule
+from sparsetune.spec.sparsity import SparsitySpec
+from tests.sparsity.small import SmallRun
+from tests.sparsity.test_sparsifier import Four
+
+LR = 0.05
+Tensors = dict[str, Tensor]
+Forward = Callable[[Tensors], Tensors]
+"""Function of the prunable parameters: the weights that the network computes with."""
+
+
+def run_of(steps: int = 40, **sparsity: Any) -> SmallRun:
+    """A run under plain gradient descent, whose steps a reference can follow."""
+    return SmallRun(SparsitySpec(**sparsity), steps=steps, lr=LR, momentum=0, weight_decay=0)
+
+
+def lowest(weight: Tensor, count: int) -> Tensor:
+    """True at the smallest absolute values."""
+    mask = torch.zeros(weight.numel(), dtype=torch.bool)
+    mask[weight.detach().abs().flatten().argsort(stable=True)[:count]] = True
+    return mask.view(weight.shape)
+
+
+def lowest_of_all(weights: Tensors, sparsity: float) -> Tensors:
+    """True at the smallest absolute values of all layers together."""
+    together = torch.cat([weight.detach().flatten() for weight in weights.values()])
+    chosen = lowest(together, int(sparsity * len(together) + 0.5))
+    parts = chosen.split([weight.numel() for weight in weights.values()])
+    return {
+        name: part.view(weight.shape)
+        for (name, weight), part in zip(weights.items(), parts, strict=True)
+    }
+
+
+def gradients_of(run: SmallRun, parameters: Tensors, forward: Forward) -> Tensors:
+    """Gradients by the parameters on the run's next batch, by autograd through ``forward``."""
+    leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
+    effective = forward({name: leaves[name] for name in run.weights})
+    batch = run.batch(run.at)
+    outputs = functional_call(run.model, {**leaves, **effective}, batch.inputs)
+    loss = cross_entropy(outputs, batch.targets)
+    found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(leaf) if gradient is None else gradient
+        for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
+    }
+
+
+def assert_same(some: Tensors, others: Tensors, where: str) -> None:
+    for name, value in some.items():
+        torch.testing.assert_close(value, others[name], rtol=1e-4, atol=1e-6, msg=f"{name} {where}")
+
+
+class _Choose(torch.autograd.Function):
+    """Zero the smallest weights; the gradient passes as if nothing had been done (DNW)."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, pruned: Tensor) -> Tensor:
+        return weight.masked_fill(pruned, 0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient, None
+
+
+def test_ste_by_hand() -> None:
+    """The largest of four is seen; all four move by their gradients, and momentum stays."""
+    four = Four(1, -3, 2, 0.5, method="ste", target=0.75)
+    assert four.begin() == [0, -3, 0, 0]
+    assert four.end(-2, 0.5, -2, 0) == [3, -3.5, 4, 0.5]
+    assert four.momentum() == [-2, 0.5, -2, 0]
+    assert four.begin() == [0, 0, 4, 0]
+    assert four.kept() == [False, False, True, False]
+    assert four.end(0, 0, 0, 0) == [4, -3.75, 5, 0.5]
+    with four.sparsifier.effective_weights():
+        assert four.values() == [0, 0, 5, 0]
+        assert four.sparsifier.at_target()
+
+
+def test_ste_has_one_mask_a_step() -> None:
+    spec = Four(1, 2, 3, 4, method="ste").sparsifier
+    assert spec._schedule == [MaskChange(0, "dynamic", 0.5, "shadow")]
+
+
+@pytest.mark.parametrize("allocation", ["global", "uniform"])
+def test_ste_trains_as_its_authors_code(allocation: str) -> None:
+    run = run_of(method="ste", target=0.9, allocation=allocation)
+    expected = run.values()
+    first = run.values()
+
+    def chosen(weights: Tensors) -> Tensors:
+        pruned = lowest_of_all(weights, 0.9)
+        if allocation == "uniform":
+            pruned = {
+                name: lowest(weight, int(0.9 * weight.numel() + 0.5))
+                for name, weight in weights.items()
+            }
+        return {name: _Choose.apply(weight, pruned[name]) for name, weight in weights.items()}
+
+    while run.at < run.steps:
+        for name, gradient in gradients_of(run, expected, chosen).items():
+            expected[name] = expected[name] - LR * gradient
+        run.step()
+        assert_same(run.values(), expected, f"after step {run.at}")
+    effective = chosen({name: expected[name] for name in run.weights})
+    assert_same(run.effective(), effective, "as evaluated")
+    moved = [(run.weights[name] != first[name]) & (effective[name] == 0) for name in effective]
+    assert all(mask.any() for mask in moved), "weights outside the mask train too"
+
+
+def test_ste_counts_the_cost_of_each_mask_where_layers_share_a_threshold() -> None:
+    """Weights move between layers of different cost; a step costs 2 f_S + f_D of its own mask."""
+    run = SmallRun(SparsitySpec(method="ste", target=0.9), steps=30, lr=0.3)
+    spent = 0.0
+    densities = set()
+    while run.at < run.steps:
+        run.begin()
+        kept = {name: int(mask.sum()) for name, mask in run.masks().items()}
+        densities.add(tuple(kept.values()))
+        flops = run.sparsifier._flops
+        shares = {name: kept[name] / run.weights[name].numel() for name in kept}
+        spent += (2 * flops.fraction(shares) + 1) / 3
+        run.backward()
+        run.optimize()
+        run.settle()
+    assert len(densities) > 3
+    assert run.sparsifier.dense_steps == pytest.approx(spent)
+    assert mask_schedule(run.spec)[0].action == "shadow"
