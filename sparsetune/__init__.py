@@ -28,6 +28,7 @@ _EXPORTS_BY_MODULE = {
         "GRANET_CIFAR",
         "OBERT_10_RAMP",
         "OBERT_RAMP",
+        "ONE_SHOT_RAMP",
         "PUBLISHED_ACDC",
         "AcdcSpec",
         "FisherSpec",

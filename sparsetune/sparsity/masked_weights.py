@@ -24,6 +24,8 @@ class MaskedWeights:
         """True if the masks are in force; otherwise the network is dense."""
         self.shadow: EffectiveWeights | None = None
         """Weights that the forward pass sees in place of the optimizer's, under STE and SR-STE."""
+        self.reparametrized: EffectiveWeights | None = None
+        """Weights that the forward pass sees in place of the optimizer's, under any mask."""
         self._weights = dict(weights)
         self._tensors = list(weights.values())
         self._factors: list[torch.Tensor] = []
@@ -45,6 +47,21 @@ class MaskedWeights:
         """Put masks in force and the effective weights in the place of the dense ones."""
         self._put_in_force(masks)
         shadow.mask(self._factors)
+
+    def swap_in_reparametrized(self, effective: EffectiveWeights) -> None:
+        """Put the effective weights in the place of the optimizer's, within the mask in force."""
+        effective.mask(self._factors if self.in_force else [])
+
+    def swap_out(self, gradients: list[torch.Tensor] | None = None) -> None:
+        """Put the optimizer's weights back in the place of the effective ones, if they differ.
+
+        Args:
+            gradients: Gradients by the effective weights, turned into those by the optimizer's, in
+                place; None outside training.
+        """
+        effective = self.shadow or self.reparametrized
+        if effective:
+            effective.unmask(gradients)
 
     def apply(self) -> None:
         """Zero what has moved outside the mask; nothing where dense weights are kept behind it."""

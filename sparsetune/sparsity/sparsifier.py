@@ -81,6 +81,9 @@ class Sparsifier:
         self._chooser = MaskChooser(spec, self._weights, self._probe_gradients, layers)
         self._spec = self._chooser.spec
         self._method = method or method_of(self._spec.method)
+        if self._method.reparametrize:
+            tensors = list(self._weights.values())
+            self._masked.reparametrized = self._method.reparametrize(tensors, self._spec)
         self._layers = self._chooser.layers
         self._batch_size = spec.task.batch_size
         self._total = spec.total_steps()
@@ -109,16 +112,15 @@ class Sparsifier:
             change = self._next_change()
         due = self._due_regrow()
         self.replaces_step = due is not None and due.replaces_step
-        if self._masked.shadow:
-            self._mask_shadow(self._masked.shadow)
+        self._swap_in()
 
     def after_backward(self) -> None:
         """Gather, mask or pull the gradients, as the method and the optimizer need.
 
         What is left in them is what the optimizer applies. Growth reads them from before.
         """
-        if self._masked.shadow:
-            self._masked.shadow.unmask(self._gradients())
+        if self._masked.shadow or self._masked.reparametrized:
+            self._masked.swap_out(self._gradients())
         if self._gathers_gradients():
             if self._gathered:
                 torch._foreach_add_(self._gathered, self._gradients())
@@ -160,11 +162,9 @@ class Sparsifier:
     @contextmanager
     def effective_weights(self) -> Iterator[None]:
         """Context in which weights outside the mask are zero under every method."""
-        if self._masked.shadow:
-            self._mask_shadow(self._masked.shadow)
+        self._swap_in()
         yield
-        if self._masked.shadow:
-            self._masked.shadow.unmask()
+        self._masked.swap_out()
 
     def record_dynamic_mask(self) -> None:
         """Record a mask that changes at every step; call it within `effective_weights`."""
@@ -236,7 +236,8 @@ class Sparsifier:
         lasts = change.action == "prune" and change.phase in ("fixed", "compressed")
         if lasts and self._spec.recalibrate and self._probe:
             seed = derived_seed(self._step, "recalibrate")
-            self._probe.recalibrate(seed, self._spec.recalibrate)
+            with self.effective_weights():
+                self._probe.recalibrate(seed, self._spec.recalibrate)
 
     def _start_shadow(self, change: MaskChange) -> None:
         """From now on, keep the optimizer's weights behind those that the forward pass sees."""
@@ -307,6 +308,13 @@ class Sparsifier:
     def _current_masks(self) -> Masks:
         """Masks in force; empty where the network is dense."""
         return self._masked.masks if self._masked.in_force else {}
+
+    def _swap_in(self) -> None:
+        """Put what the forward pass sees in the place of the optimizer's weights, if it differs."""
+        if self._masked.shadow:
+            self._mask_shadow(self._masked.shadow)
+        elif self._masked.reparametrized:
+            self._masked.swap_in_reparametrized(self._masked.reparametrized)
 
     def _mask_shadow(self, shadow: EffectiveWeights) -> None:
         first = not self._masked.in_force

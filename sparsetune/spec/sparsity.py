@@ -126,6 +126,9 @@ OBERT_10_RAMP = RampSpec(first=0.7, start="2 epochs", tail="2 epochs", every="0.
 OBERT_RAMP = RampSpec(first=0.7, start="2 epochs", tail="4 epochs", every="4 epochs")
 """oBERT's 30-epoch recipe: pruned at epochs 2, 6, … 26 (Kurtic et al. 2022, arXiv 2203.07259)."""
 
+ONE_SHOT_RAMP = RampSpec(first=0.9999, start=0.99, length=0.01, updates=1)
+"""To the target in one step after 99 % of training, as powerpropagation prunes small networks."""
+
 
 class AcdcSpec(Declaration):
     """The five lengths of AC/DC (Peste et al. 2021, arXiv 2106.12379).
@@ -231,7 +234,7 @@ class SparsitySpec(Declaration):
     their parameter. ``modules``, in directories of before: what linear and convolution modules
     hold."""
     ramp: RampSpec = RampSpec()
-    """``gmp``, ``granet`` and ``obert``: the ramp to the target."""
+    """``gmp``, ``granet``, ``obert`` and ``powerpropagation``: the ramp to the target."""
     acdc: AcdcSpec = AcdcSpec()
     """``acdc``: lengths of its phases."""
     regrow: RegrowSpec = RegrowSpec()
@@ -251,6 +254,9 @@ class SparsitySpec(Declaration):
     shadow_decay: float = Field(default=2e-4, ge=0)
     """SR-STE: decay of the dense weights outside the mask, added to their gradient (Zhou et al.
     2021)."""
+    power: float = Field(default=2, ge=1)
+    """``powerpropagation``: exponent alpha of the parameters whose powers are the weights (Schwarz
+    et al. 2021); 1 for the parameters themselves."""
     recalibrate: int = Field(default=0, ge=0, le=MAX_COUNT)
     """Training examples on which batch-norm statistics are estimated again where a lasting mask
     begins; 0 for none."""

@@ -61,7 +61,8 @@ class EffectiveWeights(Protocol):
         """Keep the optimizer's weights, and put the effective ones in the parameters.
 
         Args:
-            factors: Masks in force, 1 inside and 0 outside, of each parameter's shape.
+            factors: Masks in force, 1 inside and 0 outside, of each parameter's shape; empty where
+                the network is dense.
         """
 
     def unmask(self, gradients: list[Tensor] | None = None) -> None:
@@ -114,6 +115,9 @@ class Method:
         schedule_rules: Rules on the length of training.
         forward: Builds what the forward pass sees under the action ``shadow``, from parameters and
             declaration. None: the masked weights themselves.
+        reparametrize: Builds what the forward pass sees from the first step on, under any mask,
+            from parameters and declaration; the parameters hold the initial weights then, and may
+            be changed. None: the weights are the parameters.
         grows_by: What chooses the weights that an exchange grows: their ``gradient`` (of all
             weights, gathered after the backward pass) or chance; None where nothing is exchanged.
         after_backward: Called after the backward pass, with gradients that may be changed; those of
@@ -141,6 +145,7 @@ class Method:
     rules: tuple[CombinationRule, ...] = ()
     schedule_rules: tuple[ScheduleRule, ...] = ()
     forward: Callable[[Sequence[Tensor], SparsitySpec], EffectiveWeights] | None = None
+    reparametrize: Callable[[Sequence[Tensor], SparsitySpec], EffectiveWeights] | None = None
     grows_by: Literal["gradient", "random"] | None = None
     after_backward: Callable[[StepState], None] | None = None
     after_step: Callable[[StepState], None] | None = None

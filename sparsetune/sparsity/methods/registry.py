@@ -11,6 +11,7 @@ from sparsetune.sparsity.methods.granet import GRANET
 from sparsetune.sparsity.methods.method import Method
 from sparsetune.sparsity.methods.obert import OBERT
 from sparsetune.sparsity.methods.one_shot import ONE_SHOT
+from sparsetune.sparsity.methods.powerpropagation import POWERPROPAGATION
 from sparsetune.sparsity.methods.rigl import RIGL
 from sparsetune.sparsity.methods.set import SET
 from sparsetune.sparsity.methods.sr_ste import SR_STE
@@ -31,6 +32,7 @@ METHODS: dict[str, Method] = {
         GRANET,
         SR_STE,
         STE,
+        POWERPROPAGATION,
         OBERT,
         TRANSFER,
     )

@@ -27,7 +27,7 @@ def ste(spec: TrialSpec) -> list[MaskChange]:
 def _keep_dense(weights: Sequence[Tensor], spec: SparsitySpec) -> EffectiveWeights:
     """Dense weights behind the masked ones, without a pull."""
     # Here, since declarations are read without torch.
-    from sparsetune.sparsity.straight_through import ShadowWeights
+    from sparsetune.sparsity.effective.straight_through import ShadowWeights
 
     return ShadowWeights(weights, 0.0)
 

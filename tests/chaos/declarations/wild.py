@@ -125,7 +125,7 @@ PLAUSIBLE: dict[str, Sequence[Any]] = {
     "schedule.lr_per": ("step", "epoch"),
     "sparsity.method": (
         *("dense", "static", "one_shot", "gmp", "gmp", "acdc", "set", "rigl", "granet", "sr_ste"),
-        *("obert", "transfer", "ste"),
+        *("obert", "transfer", "ste", "powerpropagation"),
     ),
     "sparsity.target": (0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.9999, 0.3 * 3, 90),
     "sparsity.score": (None, "magnitude", "random", "saliency", "fisher", f"{OWN}:score"),
@@ -173,6 +173,7 @@ PLAUSIBLE: dict[str, Sequence[Any]] = {
     "sparsity.prune_at": (0, 0.5, 1),
     "sparsity.reset": (None, "none", "grown", "all"),
     "sparsity.shadow_decay": (0, 2e-4),
+    "sparsity.power": (0.5, 1, 1.5),
     "sparsity.recalibrate": (0, 100, 10_000),
     "evaluate.every": (None, *LENGTHS),
     "evaluate.train_examples": (100, 10_000),

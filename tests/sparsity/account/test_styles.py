@@ -37,6 +37,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "granet": {"ramp": RAMP, "regrow": REGROW},
     "sr_ste": {"pattern": "2:4", "target": 0.5},
     "ste": {},
+    "powerpropagation": {"ramp": RAMP},
     "obert": {"ramp": RAMP, "fisher": FisherSpec(gradients=16, block=8)},
 }
 """Every sparse method but transfer, which goes on from a sparse text encoder; and SNIP."""

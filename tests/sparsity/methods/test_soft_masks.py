@@ -16,9 +16,9 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from sparsetune.sparsity.plans.changes import MaskChange
-from sparsetune.sparsity.plans.schedule import mask_schedule
-from sparsetune.spec.sparsity import SparsitySpec
-from tests.sparsity.small import SmallRun
+from sparsetune.sparsity.plans.schedule import mask_schedule, mask_schedule_problems
+from sparsetune.spec.sparsity import ONE_SHOT_RAMP, RampSpec, SparsitySpec
+from tests.sparsity.small import SmallRun, network
 from tests.sparsity.test_sparsifier import Four
 
 LR = 0.05
@@ -144,3 +144,99 @@ def test_ste_counts_the_cost_of_each_mask_where_layers_share_a_threshold() -> No
     assert len(densities) > 3
     assert run.sparsifier.dense_steps == pytest.approx(spent)
     assert mask_schedule(run.spec)[0].action == "shadow"
+
+
+def test_powerpropagation_by_hand() -> None:
+    """Square roots are trained, their squares seen; the gradient is that of w times 2 |p|.
+
+    At the ramp's start the two smallest weights of four go, in one step, and stay.
+    """
+    ramp = RampSpec(first=0.99, start="1 steps", length="1 steps", updates=1)
+    four = Four(4, -9, 1, 0.25, method="powerpropagation", ramp=ramp)
+    assert four.values() == [2, -3, 1, 0.5]
+    assert four.begin() == [4, -9, 1, 0.25]
+    assert four.end(0.25, 0.5, 0, 1) == [1, -6, 1, -0.5]
+    assert four.momentum() == [1, 3, 0, 1]
+    assert four.begin() == [0, -36, 1, 0]  # of 1, 36, 1 and 1/4 the last; of equal ones the first
+    assert four.kept() == [False, True, True, False]
+    assert four.end(1, 0, 1, 1) == [0, -7.5, -1, 0]
+    with four.sparsifier.effective_weights():
+        assert four.values() == [0, -56.25, -1, 0]
+        assert four.sparsifier.at_target()
+    assert four.values() == [0, -7.5, -1, 0]
+
+
+RAMP = RampSpec(shape="linear", start="10 steps", length="20 steps", updates=4)
+
+
+@pytest.mark.parametrize("power", [1, 1.25, 2, 4])
+def test_powerpropagation_trains_as_its_authors_code(power: float) -> None:
+    """Their layer: ``p * |p|^(alpha - 1) * mask``; initialised by ``sign(u) |u|^(1 / alpha)``."""
+    run = run_of(method="powerpropagation", target=0.8, power=power, ramp=RAMP)
+    torch.manual_seed(0)
+    initial = network((20, 16, 12, 5))
+    expected = {name: value.detach().clone() for name, value in initial.named_parameters()}
+    for name in run.weights:
+        expected[name] = expected[name].sign() * expected[name].abs() ** (1 / power)
+    masks = {name: torch.ones_like(expected[name]) for name in run.weights}
+
+    def powers(weights: Tensors) -> Tensors:
+        return {
+            name: weight * weight.abs() ** (power - 1) * masks[name]
+            for name, weight in weights.items()
+        }
+
+    sparsities = {10: 0, 15: 0.2, 20: 0.4, 25: 0.6, 30: 0.8}
+    while run.at < run.steps:
+        if run.at in sparsities:
+            pruned = lowest_of_all(powers({n: expected[n] for n in masks}), sparsities[run.at])
+            masks = {name: (~mask).float() for name, mask in pruned.items()}
+            expected.update({name: expected[name] * masks[name] for name in masks})
+        gradients = gradients_of(run, expected, powers)
+        run.step()
+        for name, gradient in gradients.items():
+            if name in masks:
+                # Autograd has no slope for the root of zero; pruned weights stay.
+                gradient = torch.where(masks[name] == 0, 0, gradient)
+            expected[name] = expected[name] - LR * gradient
+        assert_same(run.values(), expected, f"after step {run.at}")
+    effective = powers({name: expected[name] for name in masks})
+    assert_same(run.effective(), effective, "as evaluated")
+    assert run.sparsifier.sparsity() == pytest.approx(0.8, abs=1e-3)
+
+
+def test_a_power_of_1_is_gradual_magnitude_pruning() -> None:
+    plain = run_of(method="gmp", target=0.8, ramp=RAMP).run()
+    powered = run_of(method="powerpropagation", power=1, target=0.8, ramp=RAMP).run()
+    assert_same(powered.values(), plain.values(), "at the end")
+
+
+def test_batch_norm_is_recalibrated_on_the_weights_and_not_their_roots() -> None:
+    seen = []
+
+    class Probe:
+        def gradients(self, *_: object) -> None:
+            raise AssertionError("no gradients are needed")
+
+        def recalibrate(self, seed: int, examples: int) -> None:
+            seen.append(run.values())
+
+    ramp = RampSpec(shape="linear", start="1 steps", length="2 steps", updates=2)
+    run = run_of(5, method="powerpropagation", target=0.5, ramp=ramp, recalibrate=10)
+    run.sparsifier._probe = Probe()  # type: ignore[assignment]
+    run.run(3)
+    assert seen == []
+    before = run.values()
+    run.begin()
+    masks = run.masks()
+    for name, mask in masks.items():
+        expected = before[name] * before[name].abs() * mask
+        torch.testing.assert_close(seen[0][name], expected)
+
+
+def test_at_once_after_training() -> None:
+    """`ONE_SHOT_RAMP` prunes when 99 % of training is done, whatever the target."""
+    run = run_of(200, method="powerpropagation", target=0.95, ramp=ONE_SHOT_RAMP)
+    changes = [(one.step, one.sparsity) for one in mask_schedule(run.spec)]
+    assert changes == [(0, 0), (198, 0.95), (200, 0.95)]
+    assert mask_schedule_problems(run.spec) == []
