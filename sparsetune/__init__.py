@@ -35,6 +35,7 @@ _EXPORTS_BY_MODULE = {
         "RampSpec",
         "RegrowSpec",
         "SparsitySpec",
+        "TopKastSpec",
     ],
     "sparsetune.sparsity.methods.method": ["CombinationRule", "Method", "StepState"],
     "sparsetune.sparsity.methods.registry": ["METHODS"],

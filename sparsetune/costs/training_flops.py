@@ -93,7 +93,7 @@ def _density_spans(
     request = spec.sparsity.resolved()
     method = method_of(request.method)
     fraction = 1.0
-    has_shadow = False
+    trained: float | None = None
 
     @cache
     def masked_fraction(sparsity: float) -> float:
@@ -110,13 +110,17 @@ def _density_spans(
             if not change.replaces_step or method.grows_by == "random":
                 yield _DensitySpan(first, first + 1, step_cost(fraction, fraction))
             first += 1
-        has_shadow = has_shadow or change.action == "shadow"
+        if change.action == "shadow":
+            # Weights outside the mask are trained too, so their gradients are computed.
+            trained = 1.0
+            if method.backward:
+                groups = allocate(layers, method.backward(request), request)
+                trained = flops.fraction(_densities(groups, layers, magnitudes))
         if change.action == "release":
             fraction = 1.0
         elif change.action != "keep":
             fraction = masked_fraction(change.sparsity)
-        # Shadow weights outside the mask are trained too, so their gradients are computed.
-        cost = step_cost(fraction, 1.0 if has_shadow else fraction)
+        cost = step_cost(fraction, fraction if trained is None else trained)
         yield _DensitySpan(first, min(total, following.step), cost)
 
 

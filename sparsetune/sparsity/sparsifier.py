@@ -97,6 +97,8 @@ class Sparsifier:
         self._recorded: Masks = {}
         self._gathered: list[torch.Tensor] = []
         self._shadow_sparsity = 0.0
+        self._counts_move = False
+        self._trained_flops = 1.0
         self._masks_gradients = _masks_gradients(spec, self._method)
 
     def before_forward(self, step: int) -> None:
@@ -112,6 +114,8 @@ class Sparsifier:
             change = self._next_change()
         due = self._due_regrow()
         self.replaces_step = due is not None and due.replaces_step
+        if self._masked.shadow and self._method.backward:
+            self._limit_training(self._method.backward(self._spec))
         self._swap_in()
 
     def after_backward(self) -> None:
@@ -128,6 +132,8 @@ class Sparsifier:
                 self._gathered = [gradient.clone() for gradient in self._gradients()]
         if self._method.after_backward:
             self._method.after_backward(self._step_state())
+        if self._masked.trained:
+            self._masked.mask_untrained(self._gradients())
         # Dense weights behind the mask train too.
         if self._masks_gradients and self._masked.in_force and not self._masked.shadow:
             self._masked.mask_gradients(self._gradients())
@@ -139,6 +145,8 @@ class Sparsifier:
         if self._method.after_step:
             self._method.after_step(self._step_state())
         self.apply_masks()
+        if self._masked.trained:
+            self._masked.restore_untrained()
         self._add_cost()
         due = self._due_regrow()
         if due:
@@ -248,6 +256,10 @@ class Sparsifier:
         tensors = list(self._weights.values())
         self._masked.start_shadow(self._method.forward(tensors, self._spec))
         self._shadow_sparsity = change.sparsity
+        # Layers under one threshold may keep other counts at every step. Otherwise the cost of a
+        # step is known from the first mask, and a device is not waited for.
+        shares_threshold = any(len(group.names) > 1 for group in self.groups())
+        self._counts_move = shares_threshold and self._spec.pattern == "unstructured"
 
     def _prune(self, change: MaskChange, score: str | None = None) -> None:
         """Prune to the change's sparsity, in as many parts as the Fisher is estimated again."""
@@ -320,16 +332,16 @@ class Sparsifier:
         first = not self._masked.in_force
         masks = self._chooser.straight_through_masks(self._shadow_sparsity)
         self._masked.swap_in(shadow, masks)
-        if first or self._counts_move():
+        if first or self._counts_move:
             self._count_kept()
 
-    def _counts_move(self) -> bool:
-        """True if layers under one threshold may keep other counts at every step.
-
-        Otherwise the cost of a step is known from the first mask, and a device is not waited for.
-        """
-        shares_threshold = any(len(group.names) > 1 for group in self.groups())
-        return shares_threshold and self._spec.pattern == "unstructured"
+    def _limit_training(self, sparsity: float) -> None:
+        """Let the largest weights alone train on this step, up to a sparsity of the others."""
+        first = not self._masked.trained
+        trained = self._chooser.straight_through_masks(sparsity)
+        self._masked.train_only(trained)
+        if first or self._counts_move:
+            self._trained_flops = self._flops.fraction(self._densities(_counts(trained)))
 
     def _record(self) -> None:
         """Record the masks in force and compare them with the ones before."""
@@ -344,9 +356,12 @@ class Sparsifier:
     def _count_kept(self) -> dict[str, int]:
         """Number of weights kept in each layer; updates the cost of inference by it."""
         kept = self._masked.count_kept()
-        density = {layer.name: kept[layer.name] / layer.weights for layer in self._layers}
-        self.inference_flops = self._flops.fraction(density)
+        self.inference_flops = self._flops.fraction(self._densities(kept))
         return kept
+
+    def _densities(self, kept: Mapping[str, int]) -> dict[str, float]:
+        """Fraction of each layer's weights that a mask with these counts keeps."""
+        return {layer.name: kept[layer.name] / layer.weights for layer in self._layers}
 
     def _gradients(self) -> list[torch.Tensor]:
         """Gradient of each prunable weight; zeros where the batch gave none."""
@@ -357,7 +372,9 @@ class Sparsifier:
     def _step_state(self) -> StepState:
         """This step, for functions of the method's own."""
         gradients = dict(zip(self._weights, self._gradients(), strict=True))
-        return StepState(self._step, self._spec, self._weights, gradients, self._current_masks())
+        masks = self._current_masks()
+        trained = self._masked.trained
+        return StepState(self._step, self._spec, self._weights, gradients, masks, trained)
 
     def _gathers_gradients(self) -> bool:
         """True if the next mask update reads this batch's gradient to choose what grows."""
@@ -370,12 +387,12 @@ class Sparsifier:
         """Add the cost of this batch.
 
         The forward pass and the inputs' gradient cost the mask's density. The weights' gradient
-        costs the density at which it is computed: all of it where a mask update reads it, or where
-        dense weights train behind the mask.
+        costs the density at which it is computed: all of it where a mask update reads it; where
+        dense weights train behind the mask, that of those that train.
         """
         sparse = self.inference_flops
         gathers = self._gathers_gradients()
-        step = step_cost(sparse, 1.0 if self._masked.shadow else sparse)
+        step = step_cost(sparse, self._trained_flops if self._masked.shadow else sparse)
         if gathers:
             beyond_step = 0.0 if self.replaces_step else step
             self.extra_steps += self.step_scale * (step_cost(sparse, 1.0) - beyond_step)
@@ -442,6 +459,11 @@ class Sparsifier:
         elif state["in_force"]:
             self._masked.set_masks(self._masked.masks)
             self._count_kept()
+
+
+def _counts(masks: Masks) -> dict[str, int]:
+    """Number of weights inside each mask."""
+    return {name: count_nonzero([mask]) for name, mask in masks.items()}
 
 
 def _masks_gradients(spec: TrialSpec, method: Method) -> bool:

@@ -179,6 +179,19 @@ GRANET_CIFAR = RegrowSpec(fraction=0.5, every="1000 steps")
 """GraNet's updates on CIFAR (Liu et al. 2021, arXiv 2106.10404)."""
 
 
+class TopKastSpec(Declaration):
+    """Top-KAST: weights that train though the forward pass does not see them (Jayakumar et al.
+    2021, arXiv 2106.03517).
+    """
+
+    backward: float = Field(default=2, ge=1)
+    """Weights that train, for each that the forward pass sees: the largest of all. 2 is the paper's
+    80 % in the backward pass at 90 % in the forward pass."""
+    decay: float = Field(default=1e-4, ge=0)
+    """Strength of the exploration loss, added to the gradient times the weight; outside the forward
+    mask it is divided by that mask's density."""
+
+
 class FisherSpec(Declaration):
     """The block-diagonal empirical Fisher of WoodFisher and oBERT; BERT-base's published values."""
 
@@ -254,6 +267,8 @@ class SparsitySpec(Declaration):
     shadow_decay: float = Field(default=2e-4, ge=0)
     """SR-STE: decay of the dense weights outside the mask, added to their gradient (Zhou et al.
     2021)."""
+    top_kast: TopKastSpec = TopKastSpec()
+    """``top_kast``: its backward mask, and its exploration loss."""
     power: float = Field(default=2, ge=1)
     """``powerpropagation``: exponent alpha of the parameters whose powers are the weights (Schwarz
     et al. 2021); 1 for the parameters themselves."""

@@ -20,6 +20,7 @@ from sparsetune.spec.sparsity import (
     RampSpec,
     RegrowSpec,
     SparsitySpec,
+    TopKastSpec,
     parse_pattern,
 )
 from sparsetune.study.rules.combinations import combination_problems
@@ -91,6 +92,7 @@ def sparsities(method: str) -> st.SearchStrategy[SparsitySpec]:
         "ramp": ramps,
         "regrow": regrows,
         "prune_at": fraction,
+        "top_kast": st.builds(TopKastSpec, backward=st.floats(1, 9), decay=st.floats(0, 0.1)),
         "power": st.sampled_from([1, 1.5, 3]),
         "fisher": st.builds(
             FisherSpec, block=st.just(6), gradients=st.just(3), recomputations=st.integers(1, 3)

@@ -68,7 +68,7 @@ def test_every_other_pair_of_axes_is_allowed() -> None:
     grown = {(m, "fisher", a) for m in ("set", "rigl", "granet") for a in get_args(Allocation)}
     other_scores = {
         (m, s, a)
-        for m in ("sr_ste", "ste", "powerpropagation")
+        for m in ("sr_ste", "ste", "top_kast", "powerpropagation")
         for s in get_args(Score)[1:]
         for a in get_args(Allocation)
     }

@@ -67,6 +67,7 @@ METHOD_SPECS: dict[str, dict[str, Any]] = {
     "granet": {**RAMP, "regrow": RegrowSpec(every="2 steps", until=0.95, batches=2), "epochs": 5},
     "sr_ste": PATTERN,
     "ste": {},
+    "top_kast": {},
     "powerpropagation": {**RAMP, "recalibrate": 300},
     "obert": FISHER,
 }

@@ -70,10 +70,7 @@ class MaskChooser:
 
     def groups(self, sparsity: float) -> list[LayerGroup]:
         """Layers that compete, and how many of their weights are pruned at ``sparsity``."""
-        # Kept, since masks that are chosen at every step ask at every step.
-        if sparsity not in self._groups_at:
-            self._groups_at[sparsity] = allocate(self.layers, sparsity, self.spec)
-        return self._groups_at[sparsity]
+        return allocate(self.layers, sparsity, self.spec)
 
     def prune(
         self, sparsity: float, masks: Masks, seed: int, score: str | None = None
@@ -119,8 +116,11 @@ class MaskChooser:
             sparsity: Sparsity of the masks, in [0, 1); an N:M pattern has its own.
         """
         if self._n_m is None:
+            # Kept, since every step asks for the same.
+            if sparsity not in self._groups_at:
+                self._groups_at[sparsity] = self.groups(sparsity)
+            groups = self._groups_at[sparsity]
             candidates = self._candidates({})
-            groups = self.groups(sparsity)
             return compute_masks(self._weights, groups, None, candidates, absolute=True)
         return self._n_m_masks({name: weight.abs() for name, weight in self._weights.items()})
 

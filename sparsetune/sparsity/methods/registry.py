@@ -17,6 +17,7 @@ from sparsetune.sparsity.methods.set import SET
 from sparsetune.sparsity.methods.sr_ste import SR_STE
 from sparsetune.sparsity.methods.static import STATIC
 from sparsetune.sparsity.methods.ste import STE
+from sparsetune.sparsity.methods.top_kast import TOP_KAST
 from sparsetune.sparsity.methods.transfer import TRANSFER
 
 METHODS: dict[str, Method] = {
@@ -32,6 +33,7 @@ METHODS: dict[str, Method] = {
         GRANET,
         SR_STE,
         STE,
+        TOP_KAST,
         POWERPROPAGATION,
         OBERT,
         TRANSFER,

@@ -92,7 +92,7 @@ OBJECTIVES = (
 )
 METHODS = (
     *("static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "ste", "obert"),
-    "powerpropagation",
+    *("top_kast", "powerpropagation"),
 )
 
 
@@ -215,7 +215,7 @@ class Sound:
             given["sparsity.regrow.every"] = luck.choice(("2 steps", "4 steps", 0.02))
             given |= self.maybe(0.3, (0.1, 0.5), "sparsity.regrow.fraction")
             given |= self.maybe(0.3, ("linear", "constant"), "sparsity.regrow.decay")
-        elif method not in ("obert", "ste", "powerpropagation"):
+        elif method not in ("obert", "ste", "top_kast", "powerpropagation"):
             scores = ("magnitude", "random", "saliency")
             given |= self.maybe(0.3, scores, "sparsity.score")
         if method == "obert":
@@ -233,6 +233,8 @@ class Sound:
             given |= self.maybe(0.5, ramps, "sparsity.ramp")
         elif method == "powerpropagation":
             given |= self.maybe(0.5, (1, 1.5, 3), "sparsity.power")
+        elif method == "top_kast":
+            given |= self.maybe(0.5, (1, 1.5, 5), "sparsity.top_kast.backward")
         elif method == "one_shot":
             given |= self.maybe(0.4, (0, 0.3), "sparsity.prune_at")
         allocations = ("global", "uniform", "erk", "er")

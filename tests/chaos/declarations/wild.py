@@ -125,7 +125,7 @@ PLAUSIBLE: dict[str, Sequence[Any]] = {
     "schedule.lr_per": ("step", "epoch"),
     "sparsity.method": (
         *("dense", "static", "one_shot", "gmp", "gmp", "acdc", "set", "rigl", "granet", "sr_ste"),
-        *("obert", "transfer", "ste", "powerpropagation"),
+        *("obert", "transfer", "ste", "top_kast", "powerpropagation"),
     ),
     "sparsity.target": (0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.9999, 0.3 * 3, 90),
     "sparsity.score": (None, "magnitude", "random", "saliency", "fisher", f"{OWN}:score"),
@@ -174,6 +174,8 @@ PLAUSIBLE: dict[str, Sequence[Any]] = {
     "sparsity.reset": (None, "none", "grown", "all"),
     "sparsity.shadow_decay": (0, 2e-4),
     "sparsity.power": (0.5, 1, 1.5),
+    "sparsity.top_kast.backward": (0.5, 1, 4, 1000),
+    "sparsity.top_kast.decay": (-1, 0, 1e-3),
     "sparsity.recalibrate": (0, 100, 10_000),
     "evaluate.every": (None, *LENGTHS),
     "evaluate.train_examples": (100, 10_000),

@@ -37,6 +37,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "granet": {"ramp": RAMP, "regrow": REGROW},
     "sr_ste": {"pattern": "2:4", "target": 0.5},
     "ste": {},
+    "top_kast": {},
     "powerpropagation": {"ramp": RAMP},
     "obert": {"ramp": RAMP, "fisher": FisherSpec(gradients=16, block=8)},
 }

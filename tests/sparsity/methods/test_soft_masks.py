@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from sparsetune.sparsity.plans.changes import MaskChange
 from sparsetune.sparsity.plans.schedule import mask_schedule, mask_schedule_problems
-from sparsetune.spec.sparsity import ONE_SHOT_RAMP, RampSpec, SparsitySpec
+from sparsetune.spec.sparsity import ONE_SHOT_RAMP, RampSpec, SparsitySpec, TopKastSpec
 from tests.sparsity.small import SmallRun, network
 from tests.sparsity.test_sparsifier import Four
 
@@ -240,3 +240,62 @@ def test_at_once_after_training() -> None:
     changes = [(one.step, one.sparsity) for one in mask_schedule(run.spec)]
     assert changes == [(0, 0), (198, 0.95), (200, 0.95)]
     assert mask_schedule_problems(run.spec) == []
+
+
+def test_top_kast_by_hand() -> None:
+    """One of four is seen, two train; the other two stay, whatever their momentum.
+
+    The exploration loss pulls the seen weight by a tenth of itself, the other by four tenths.
+    """
+    exploring = TopKastSpec(decay=0.1)
+    four = Four(4, -3, 2, 1, method="top_kast", target=0.75, top_kast=exploring)
+    assert four.begin() == [4, 0, 0, 0]
+    assert four.end(1, 1, 1, 1) == pytest.approx([4 - 1.4, -3 + 0.2, 2, 1])
+    assert four.momentum() == pytest.approx([1.4, -0.2, 0, 0])
+    assert four.begin() == pytest.approx([0, -2.8, 0, 0])
+    # Of the first: 0.5 * 1.4 + 0.4 * 2.6; of the second: 0.5 * -0.2 - 0.1 * 2.8.
+    assert four.end(0, 0, 5, 0) == pytest.approx([2.6 - 1.74, -2.8 + 0.38, 2, 1])
+    assert four.begin() == pytest.approx([0, -2.42, 0, 0])
+    # The first has left the backward mask and stays; the third has come in: 0.4 * 2.
+    assert four.end(9, 0, 0, 0) == pytest.approx([0.86, -2.42 + 0.19 + 0.242, 2 - 0.8, 1])
+    with four.sparsifier.effective_weights():
+        assert four.values() == pytest.approx([0, -1.988, 0, 0])
+        assert four.sparsifier.at_target()
+
+
+def test_a_clip_reads_the_weights_that_train_alone() -> None:
+    """(3, 4) of norm 5 becomes (0.6, 0.8); 99 outside the backward mask do not count."""
+    still = TopKastSpec(decay=0)
+    four = Four(40, 30, 2, 1, method="top_kast", target=0.75, top_kast=still, clip_norm=1)
+    four.begin()
+    assert four.end(3, 4, 99, 99) == pytest.approx([39.4, 29.2, 2, 1], abs=1e-4)
+
+
+@pytest.mark.parametrize("backward", [1, 2.5, 20])
+def test_top_kast_trains_as_its_paper_says(backward: float) -> None:
+    """The loss plus ``decay / 2 (|w_A|^2 + |w_(B - A)|^2 / D)``; masks of layers, steps in B."""
+    decay = 0.02
+    exploring = TopKastSpec(backward=backward, decay=decay)
+    run = run_of(method="top_kast", target=0.9, top_kast=exploring)
+    expected = run.values()
+    density = min(1, backward * 0.1)
+    while run.at < run.steps:
+        dense = {name: expected[name] for name in run.weights}
+        seen = {n: ~lowest(w, int(0.9 * w.numel() + 0.5)) for n, w in dense.items()}
+        trained = {n: ~lowest(w, int((1 - density) * w.numel() + 0.5)) for n, w in dense.items()}
+        gradients = gradients_of(
+            run,
+            expected,
+            lambda weights: {n: _Choose.apply(w, ~seen[n]) for n, w in weights.items()},  # noqa: B023
+        )
+        for name, weight in dense.items():
+            leaf = weight.clone().requires_grad_()
+            other = trained[name] & ~seen[name]
+            penalty = (leaf * seen[name]).square().sum() + (leaf * other).square().sum() / 0.1
+            (pull,) = torch.autograd.grad(decay / 2 * penalty, leaf)
+            gradients[name] = (gradients[name] + pull) * trained[name]
+        for name, gradient in gradients.items():
+            expected[name] = expected[name] - LR * gradient
+        run.step()
+        assert_same(run.values(), expected, f"after step {run.at}")
+    assert run.sparsifier.at_target()
