@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sparsetune.sparsity.methods.gmp import gmp
+from sparsetune.sparsity.methods.hard.gmp import gmp
 from sparsetune.sparsity.methods.method import (
     SHARED_FIELDS,
     CombinationRule,

@@ -1,4 +1,4 @@
-"""Methods that train dense weights behind a mask: worked out by hand, and by autograd.
+"""Methods whose forward pass sees other weights than the optimizer moves: by hand, and by autograd.
 
 The references are written as their authors wrote the methods, as functions of the parameters that
 autograd differentiates; nothing of the package is in them.
