@@ -92,8 +92,13 @@ def _density_spans(
     total = spec.total_steps()
     request = spec.sparsity.resolved()
     method = method_of(request.method)
+    # Shadow weights outside the mask are trained too: all of them, or those of a backward mask.
+    trained = 1.0
+    if method.backward:
+        groups = allocate(layers, method.backward(request), request)
+        trained = flops.fraction(_densities(groups, layers, magnitudes))
     fraction = 1.0
-    trained: float | None = None
+    has_shadow = False
 
     @cache
     def masked_fraction(sparsity: float) -> float:
@@ -110,17 +115,13 @@ def _density_spans(
             if not change.replaces_step or method.grows_by == "random":
                 yield _DensitySpan(first, first + 1, step_cost(fraction, fraction))
             first += 1
-        if change.action == "shadow":
-            # Weights outside the mask are trained too, so their gradients are computed.
-            trained = 1.0
-            if method.backward:
-                groups = allocate(layers, method.backward(request), request)
-                trained = flops.fraction(_densities(groups, layers, magnitudes))
+        has_shadow = has_shadow or change.action == "shadow"
         if change.action == "release":
             fraction = 1.0
         elif change.action != "keep":
             fraction = masked_fraction(change.sparsity)
-        cost = step_cost(fraction, fraction if trained is None else trained)
+        # Shadow weights outside the mask are trained too, so their gradients are computed.
+        cost = step_cost(fraction, trained if has_shadow else fraction)
         yield _DensitySpan(first, min(total, following.step), cost)
 
 
