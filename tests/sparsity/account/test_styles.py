@@ -37,7 +37,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "granet": {"ramp": RAMP, "regrow": REGROW},
     "sr_ste": {"pattern": "2:4", "target": 0.5},
     "ste": {},
-    "top_kast": {},
+    # Its own choice, `uniform`, would spare a first convolution.
+    "top_kast": {"allocation": "global"},
     "powerpropagation": {"ramp": RAMP},
     "obert": {"ramp": RAMP, "fisher": FisherSpec(gradients=16, block=8)},
 }
