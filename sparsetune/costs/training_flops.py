@@ -92,6 +92,11 @@ def _density_spans(
     total = spec.total_steps()
     request = spec.sparsity.resolved()
     method = method_of(request.method)
+    # Shadow weights outside the mask are trained too: all of them, or those of a backward mask.
+    trained = 1.0
+    if method.backward:
+        groups = allocate(layers, method.backward(request), request)
+        trained = flops.fraction(_densities(groups, layers, magnitudes))
     fraction = 1.0
     has_shadow = False
 
@@ -117,7 +122,7 @@ def _density_spans(
         elif change.action != "keep":
             fraction = masked_fraction(change.sparsity, change.allocation)
         # Shadow weights outside the mask are trained too, so their gradients are computed.
-        cost = step_cost(fraction, 1.0 if has_shadow else fraction)
+        cost = step_cost(fraction, trained if has_shadow else fraction)
         yield _DensitySpan(first, min(total, following.step), cost)
 
 

@@ -23,10 +23,15 @@ class MaskedWeights:
         self.in_force = False
         """True if the masks are in force; otherwise the network is dense."""
         self.shadow: EffectiveWeights | None = None
-        """Weights that the forward pass sees in place of the optimizer's, under SR-STE."""
+        """Weights that the forward pass sees in place of the optimizer's, under STE and SR-STE."""
+        self.reparametrized: EffectiveWeights | None = None
+        """Weights that the forward pass sees in place of the optimizer's, under any mask."""
+        self.trained: Masks = {}
+        """True where a weight trains behind the mask on this step; empty where all do."""
         self._weights = dict(weights)
         self._tensors = list(weights.values())
         self._factors: list[torch.Tensor] = []
+        self._before: Mapping[str, torch.Tensor] = {}
 
     def set_masks(self, masks: Masks) -> None:
         """Put masks in force and zero the weights outside them."""
@@ -46,6 +51,21 @@ class MaskedWeights:
         self._put_in_force(masks)
         shadow.mask(self._factors)
 
+    def swap_in_reparametrized(self, effective: EffectiveWeights) -> None:
+        """Put the effective weights in the place of the optimizer's, within the mask in force."""
+        effective.mask(self._factors if self.in_force else [])
+
+    def swap_out(self, gradients: list[torch.Tensor] | None = None) -> None:
+        """Put the optimizer's weights back in the place of the effective ones, if they differ.
+
+        Args:
+            gradients: Gradients by the effective weights, turned into those by the optimizer's, in
+                place; None outside training.
+        """
+        effective = self.shadow or self.reparametrized
+        if effective:
+            effective.unmask(gradients)
+
     def apply(self) -> None:
         """Zero what has moved outside the mask; nothing where dense weights are kept behind it."""
         if self.in_force and not self.shadow:
@@ -54,6 +74,23 @@ class MaskedWeights:
     def mask_gradients(self, gradients: list[torch.Tensor]) -> None:
         """Zero the gradients outside the mask in force, in place."""
         torch._foreach_mul_(gradients, self._factors)
+
+    def train_only(self, masks: Masks) -> None:
+        """Let these weights alone (True) train on this step; the others are kept as they are."""
+        self.trained = masks
+        if not self._before:
+            self._before = {name: torch.empty_like(one) for name, one in self._weights.items()}
+        torch._foreach_copy_(list(self._before.values()), self._tensors)
+
+    def mask_untrained(self, gradients: list[torch.Tensor]) -> None:
+        """Zero the gradients of the weights that do not train, in place."""
+        for name, gradient in zip(self._weights, gradients, strict=True):
+            gradient.mul_(self.trained[name])
+
+    def restore_untrained(self) -> None:
+        """Put back weights that do not train, which momentum or weight decay has moved."""
+        for name, weight in self._weights.items():
+            weight.copy_(torch.where(self.trained[name], weight, self._before[name]))
 
     def effective_masks(self) -> Masks:
         """Masks in force; all True where the network is dense."""

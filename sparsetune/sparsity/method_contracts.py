@@ -168,6 +168,8 @@ def _object_faults(method: Method) -> Iterator[str]:
             f"`defaults` may choose {', '.join(BASE_DEFAULTS)}, got"
             f" {', '.join(map(repr, not_open))}: declare other fields"
         )
+    if method.backward and not method.forward:
+        yield "`backward` needs a `forward`, which builds what the forward pass sees"
     if method.parameters is not None:
         yield "`parameters` of a method's own are not trained yet: leave them out"
 

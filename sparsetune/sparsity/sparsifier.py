@@ -81,6 +81,9 @@ class Sparsifier:
         self._chooser = MaskChooser(spec, self._weights, self._probe_gradients, layers)
         self._spec = self._chooser.spec
         self._method = method or method_of(self._spec.method)
+        if self._method.reparametrize:
+            tensors = list(self._weights.values())
+            self._masked.reparametrized = self._method.reparametrize(tensors, self._spec)
         self._layers = self._chooser.layers
         self._batch_size = spec.task.batch_size
         self._total = spec.total_steps()
@@ -93,6 +96,9 @@ class Sparsifier:
         self._position = 0
         self._recorded: Masks = {}
         self._gathered: list[torch.Tensor] = []
+        self._shadow_sparsity = 0.0
+        self._counts_move = False
+        self._trained_flops = 1.0
         self._masks_gradients = _masks_gradients(spec, self._method)
 
     def before_forward(self, step: int) -> None:
@@ -108,16 +114,17 @@ class Sparsifier:
             change = self._next_change()
         due = self._due_regrow()
         self.replaces_step = due is not None and due.replaces_step
-        if self._masked.shadow:
-            self._mask_shadow(self._masked.shadow)
+        if self._masked.shadow and self._method.backward:
+            self._limit_training(self._method.backward(self._spec))
+        self._swap_in()
 
     def after_backward(self) -> None:
         """Gather, mask or pull the gradients, as the method and the optimizer need.
 
         What is left in them is what the optimizer applies. Growth reads them from before.
         """
-        if self._masked.shadow:
-            self._masked.shadow.unmask(self._gradients())
+        if self._masked.shadow or self._masked.reparametrized:
+            self._masked.swap_out(self._gradients())
         if self._gathers_gradients():
             if self._gathered:
                 torch._foreach_add_(self._gathered, self._gradients())
@@ -125,6 +132,8 @@ class Sparsifier:
                 self._gathered = [gradient.clone() for gradient in self._gradients()]
         if self._method.after_backward:
             self._method.after_backward(self._step_state())
+        if self._masked.trained:
+            self._masked.mask_untrained(self._gradients())
         # Dense weights behind the mask train too.
         if self._masks_gradients and self._masked.in_force and not self._masked.shadow:
             self._masked.mask_gradients(self._gradients())
@@ -136,6 +145,8 @@ class Sparsifier:
         if self._method.after_step:
             self._method.after_step(self._step_state())
         self.apply_masks()
+        if self._masked.trained:
+            self._masked.restore_untrained()
         self._add_cost()
         due = self._due_regrow()
         if due:
@@ -159,11 +170,9 @@ class Sparsifier:
     @contextmanager
     def effective_weights(self) -> Iterator[None]:
         """Context in which weights outside the mask are zero under every method."""
-        if self._masked.shadow:
-            self._mask_shadow(self._masked.shadow)
+        self._swap_in()
         yield
-        if self._masked.shadow:
-            self._masked.shadow.unmask()
+        self._masked.swap_out()
 
     @contextmanager
     def optimizer_weights(self) -> Iterator[None]:
@@ -252,13 +261,14 @@ class Sparsifier:
             case "regrow":
                 self._regrow(change)
             case "shadow":
-                self._start_shadow()
+                self._start_shadow(change)
         lasts = change.action == "prune" and change.phase in ("fixed", "compressed")
         if lasts and self._spec.recalibrate and self._probe:
             seed = derived_seed(self._step, "recalibrate")
-            self._probe.recalibrate(seed, self._spec.recalibrate)
+            with self.effective_weights():
+                self._probe.recalibrate(seed, self._spec.recalibrate)
 
-    def _start_shadow(self) -> None:
+    def _start_shadow(self, change: MaskChange) -> None:
         """From now on, keep the optimizer's weights behind those that the forward pass sees."""
         if self._method.forward is None:
             raise ValueError(
@@ -266,6 +276,11 @@ class Sparsifier:
             )
         tensors = list(self._weights.values())
         self._masked.start_shadow(self._method.forward(tensors, self._spec))
+        self._shadow_sparsity = change.sparsity
+        # Layers under one threshold may keep other counts at every step. Otherwise the cost of a
+        # step is known from the first mask, and a device is not waited for.
+        shares_threshold = any(len(group.names) > 1 for group in self.groups())
+        self._counts_move = shares_threshold and self._spec.pattern == "unstructured"
 
     def _prune(self, change: MaskChange, score: str | None = None) -> None:
         """Prune to the change's sparsity, in as many parts as the Fisher is estimated again."""
@@ -330,12 +345,27 @@ class Sparsifier:
         """Masks in force; empty where the network is dense."""
         return self._masked.masks if self._masked.in_force else {}
 
+    def _swap_in(self) -> None:
+        """Put what the forward pass sees in the place of the optimizer's weights, if it differs."""
+        if self._masked.shadow:
+            self._mask_shadow(self._masked.shadow)
+        elif self._masked.reparametrized:
+            self._masked.swap_in_reparametrized(self._masked.reparametrized)
+
     def _mask_shadow(self, shadow: EffectiveWeights) -> None:
         first = not self._masked.in_force
-        self._masked.swap_in(shadow, self._chooser.straight_through_masks())
-        if first:
-            # N:M masks all have the same counts: the cost is known from the first.
+        masks = self._chooser.straight_through_masks(self._shadow_sparsity)
+        self._masked.swap_in(shadow, masks)
+        if first or self._counts_move:
             self._count_kept()
+
+    def _limit_training(self, sparsity: float) -> None:
+        """Let the largest weights alone train on this step, up to a sparsity of the others."""
+        first = not self._masked.trained
+        trained = self._chooser.straight_through_masks(sparsity)
+        self._masked.train_only(trained)
+        if first or self._counts_move:
+            self._trained_flops = self._flops.fraction(self._densities(_counts(trained)))
 
     def _record(self) -> None:
         """Record the masks in force and compare them with the ones before."""
@@ -350,9 +380,12 @@ class Sparsifier:
     def _count_kept(self) -> dict[str, int]:
         """Number of weights kept in each layer; updates the cost of inference by it."""
         kept = self._masked.count_kept()
-        density = {layer.name: kept[layer.name] / layer.weights for layer in self._layers}
-        self.inference_flops = self._flops.fraction(density)
+        self.inference_flops = self._flops.fraction(self._densities(kept))
         return kept
+
+    def _densities(self, kept: Mapping[str, int]) -> dict[str, float]:
+        """Fraction of each layer's weights that a mask with these counts keeps."""
+        return {layer.name: kept[layer.name] / layer.weights for layer in self._layers}
 
     def _gradients(self) -> list[torch.Tensor]:
         """Gradient of each prunable weight; zeros where the batch gave none."""
@@ -363,7 +396,9 @@ class Sparsifier:
     def _step_state(self) -> StepState:
         """This step, for functions of the method's own."""
         gradients = dict(zip(self._weights, self._gradients(), strict=True))
-        return StepState(self._step, self._spec, self._weights, gradients, self._current_masks())
+        masks = self._current_masks()
+        trained = self._masked.trained
+        return StepState(self._step, self._spec, self._weights, gradients, masks, trained)
 
     def _gathers_gradients(self) -> bool:
         """True if the next mask update reads this batch's gradient to choose what grows."""
@@ -376,12 +411,12 @@ class Sparsifier:
         """Add the cost of this batch.
 
         The forward pass and the inputs' gradient cost the mask's density. The weights' gradient
-        costs the density at which it is computed: all of it where a mask update reads it, or where
-        dense weights train behind the mask.
+        costs the density at which it is computed: all of it where a mask update reads it; where
+        dense weights train behind the mask, that of those that train.
         """
         sparse = self.inference_flops
         gathers = self._gathers_gradients()
-        step = step_cost(sparse, 1.0 if self._masked.shadow else sparse)
+        step = step_cost(sparse, self._trained_flops if self._masked.shadow else sparse)
         if gathers:
             beyond_step = 0.0 if self.replaces_step else step
             self.extra_steps += self.step_scale * (step_cost(sparse, 1.0) - beyond_step)
@@ -439,15 +474,20 @@ class Sparsifier:
         if state["masks"]:
             self._masked.masks = unpack_masks(state["masks"], self._weights)
             self._recorded = self._masked.masks
-        made = self._schedule[: self._position]
-        if any(change.action == "shadow" for change in made):
-            self._start_shadow()
+        shadows = [one for one in self._schedule[: self._position] if one.action == "shadow"]
+        if shadows:
+            self._start_shadow(shadows[-1])
             self._recorded = {}
             if state["recorded"]:
                 self._recorded = unpack_masks(state["recorded"], self._weights)
         elif state["in_force"]:
             self._masked.set_masks(self._masked.masks)
             self._count_kept()
+
+
+def _counts(masks: Masks) -> dict[str, int]:
+    """Number of weights inside each mask."""
+    return {name: count_nonzero([mask]) for name, mask in masks.items()}
 
 
 def _masks_gradients(spec: TrialSpec, method: Method) -> bool:

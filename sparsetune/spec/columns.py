@@ -84,7 +84,7 @@ MEASURED_COLUMNS = (
     Column(
         "ever_active",
         "float64",
-        "share of prunable weights in any mask so far (SR-STE: if evaluated)",
+        "share of prunable weights in any mask so far (STE, SR-STE: if evaluated)",
     ),
     Column("train_flops", "float64", "spent so far, in dense epochs at the base resolution"),
     Column(

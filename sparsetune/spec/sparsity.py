@@ -134,6 +134,9 @@ OBERT_10_RAMP = RampSpec(first=0.7, start="2 epochs", tail="2 epochs", every="0.
 OBERT_RAMP = RampSpec(first=0.7, start="2 epochs", tail="4 epochs", every="4 epochs")
 """oBERT's 30-epoch recipe: pruned at epochs 2, 6, … 26 (Kurtic et al. 2022, arXiv 2203.07259)."""
 
+ONE_SHOT_RAMP = RampSpec(first=0.9999, start=0.99, length=0.01, updates=1)
+"""To the target in one step after 99 % of training, as powerpropagation prunes small networks."""
+
 
 class AcdcSpec(Declaration):
     """The five lengths of AC/DC (Peste et al. 2021, arXiv 2106.12379).
@@ -240,6 +243,19 @@ RIGL_SET = RegrowSpec(replaces_step=False)
 """SET as the code of RigL's authors has it, which steps on the batch of an exchange too."""
 
 
+class TopKastSpec(Declaration):
+    """Top-KAST: weights that train though the forward pass does not see them (Jayakumar et al.
+    2021, arXiv 2106.03517).
+    """
+
+    backward: float = Field(default=2, ge=1)
+    """Weights that train, for each that the forward pass sees: the largest of all. 2 is the paper's
+    80 % in the backward pass at 90 % in the forward pass."""
+    decay: float = Field(default=1e-4, ge=0)
+    """Strength of the exploration loss, added to the gradient times the weight; outside the forward
+    mask it is divided by that mask's density."""
+
+
 class FisherSpec(Declaration):
     """The block-diagonal empirical Fisher of WoodFisher and oBERT; BERT-base's published values."""
 
@@ -299,7 +315,7 @@ class SparsitySpec(Declaration):
     """Set by a study's directory, and no part of any name: the version of the defaults whose
     choices a method makes for score, allocation and reset where these are left open."""
     ramp: RampSpec = RampSpec()
-    """``gmp``, ``granet`` and ``obert``: the ramp to the target."""
+    """``gmp``, ``granet``, ``obert`` and ``powerpropagation``: the ramp to the target."""
     acdc: AcdcSpec = AcdcSpec()
     """``acdc``: lengths of its phases."""
     regrow: RegrowSpec = RegrowSpec()
@@ -319,6 +335,11 @@ class SparsitySpec(Declaration):
     shadow_decay: float = Field(default=2e-4, ge=0)
     """SR-STE: decay of the dense weights outside the mask, added to their gradient (Zhou et al.
     2021)."""
+    top_kast: TopKastSpec = TopKastSpec()
+    """``top_kast``: its backward mask, and its exploration loss."""
+    power: float = Field(default=2, ge=1)
+    """``powerpropagation``: exponent alpha of the parameters whose powers are the weights (Schwarz
+    et al. 2021); 1 for the parameters themselves."""
     recalibrate: int = Field(default=0, ge=0, le=MAX_COUNT)
     """Training examples on which batch-norm statistics are estimated again where a lasting mask
     begins; 0 for none."""

@@ -115,6 +115,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     "obert": {"ramp": RampSpec(start=0, updates=10), "fisher": FisherSpec(gradients=16)},
     "acdc": {"acdc": AcdcSpec(warmup=0, compress=0.3, decompress=0.05, last_dense=0.05, final=0.2)},
     "sr_ste": {"target": 0.5, "pattern": "2:4"},
+    "powerpropagation": {"ramp": RampSpec(start=0)},
 }
 """What puts masks in force from the start, where a method's defaults do not."""
 

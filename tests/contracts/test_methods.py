@@ -81,6 +81,7 @@ FAULTY = [
     (own(replace(PRUNED, replaces_step=True)), "only `regrow` may take the place"),
     (own(PRUNED, fields=("method", "rump")), "must name fields of SparsitySpec (target, score,"),
     (own(PRUNED, defaults={"target": 0.3}), "`defaults` may choose score, allocation, reset, got"),
+    (own(PRUNED, backward=lambda spec: 0.2), "`backward` needs a `forward`"),
     (own(PRUNED, parameters=lambda spec: {}), "`parameters` of a method's own are not trained yet"),
     (replace(RIGL, plan=grow_once), "the same trial must have the same plan"),
     (own(PRUNED, after_step=revive), "under sgd must end in the same weights: not in layer12"),

@@ -47,6 +47,9 @@ EXPECTED: dict[str, tuple[dict[str, Any], float, float]] = {
     "rigl": ({"regrow": REGROW}, 91 * F_S, 9 * (2 * F_S + F_D) / 3),
     "granet": ({"ramp": RAMP, "regrow": REGROW}, sum(GRANET), GATHERED),
     "sr_ste": ({"pattern": "1:4", "target": 0.75}, STEPS * (2 * 0.25 + F_D) / 3, 0),
+    "ste": ({}, STEPS * (2 * F_S + F_D) / 3, 0),
+    "top_kast": ({}, STEPS * (2 * F_S + density(0.8)) / 3, 0),
+    "powerpropagation": ({"ramp": RAMP}, sum(PRUNING), 0),
     "obert": ({"ramp": RAMP, "fisher": FISHER}, sum(PRUNING), 6 * 4 / EXAMPLES * sum(PARTS)),
     "transfer": ({"target": 31 / 36}, STEPS * 5 / 36, 0),
 }

@@ -47,6 +47,9 @@ def trial(**sparsity: Any) -> TrialSpec:
         trial(method="rigl", regrow=REGROW),
         trial(method="granet", allocation="uniform", ramp=RAMP, regrow=REGROW),
         trial(method="sr_ste", target=0.5, pattern="2:4"),
+        trial(method="ste", allocation="erk"),
+        trial(method="top_kast", allocation="erk"),
+        trial(method="powerpropagation", allocation="erk", ramp=RAMP),
     ],
     ids=lambda spec: f"{spec.sparsity.method}-{spec.sparsity.allocation}",
 )

@@ -20,6 +20,7 @@ from sparsetune.spec.sparsity import (
     RampSpec,
     RegrowSpec,
     SparsitySpec,
+    TopKastSpec,
     parse_pattern,
 )
 from sparsetune.study.rules.combinations import combination_problems
@@ -29,7 +30,7 @@ from tests.sparsity.small import SmallRun
 SIZES = {"0.weight": 20 * 16, "2.weight": 16 * 12, "4.weight": 12 * 5}
 SHAPES = {"0.weight": (16, 20), "2.weight": (12, 16), "4.weight": (5, 12)}
 N_M = ("1:2", "1:4", "2:4", "3:4")
-DENSE_START = ("dense", "one_shot", "gmp", "acdc", "granet", "obert")
+DENSE_START = ("dense", "one_shot", "gmp", "acdc", "granet", "obert", "powerpropagation")
 
 fraction = st.floats(0, 1)
 ramps = st.builds(
@@ -91,6 +92,8 @@ def sparsities(method: str) -> st.SearchStrategy[SparsitySpec]:
         "ramp": ramps,
         "regrow": regrows,
         "prune_at": fraction,
+        "top_kast": st.builds(TopKastSpec, backward=st.floats(1, 9), decay=st.floats(0, 0.1)),
+        "power": st.sampled_from([1, 1.5, 3]),
         "fisher": st.builds(
             FisherSpec, block=st.just(6), gradients=st.just(3), recomputations=st.integers(1, 3)
         ),
@@ -221,7 +224,9 @@ def test_slots_after_every_change_are_as_declared(method: str, data: st.DataObje
         assert_slots(reset, before, (run.slots(), run.masks()))
 
 
-@pytest.mark.parametrize("method", ["static", "one_shot", "gmp", "obert", "transfer"])
+@pytest.mark.parametrize(
+    "method", ["static", "one_shot", "gmp", "obert", "powerpropagation", "transfer"]
+)
 @settings(max_examples=40)
 @given(data=st.data())
 def test_masks_of_a_gradual_ramp_nest(method: str, data: st.DataObject) -> None:

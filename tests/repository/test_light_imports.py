@@ -70,5 +70,5 @@ def test_help_loads_no_more_than_the_parser() -> None:
 
 def test_methods_load_before_the_declaration_whose_tables_follow_from_them() -> None:
     modules = loaded_modules("-c", "import sparsetune.sparsity.methods.registry")
-    assert "sparsetune.sparsity.methods.rigl" in modules
+    assert "sparsetune.sparsity.methods.hard.rigl" in modules
     assert not {module for module in modules if module.startswith("sparsetune.spec")}

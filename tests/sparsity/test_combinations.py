@@ -37,6 +37,11 @@ LAYERS = [Layer("conv.weight", (8, 3, 3, 3)), Layer("fc.weight", (10, 8))]
             "uniform",
         ),
         ({"method": "set", "target": 0.5, "score": "fisher"}, "score", "saliency"),
+        (
+            {"method": "ste", "target": 0.5, "pattern": "2:4", "allocation": "uniform"},
+            "pattern",
+            "`sr_ste`",
+        ),
         ({"method": "gmp", "target": 0.9, "pattern": "1:4"}, "target", "0.75 would do"),
         ({"method": "transfer", "target": 0.9}, "checkpoint", "transfer needs"),
     ],
@@ -61,7 +66,12 @@ def test_every_other_pair_of_axes_is_allowed() -> None:
         if combination_problems(spec):
             refused.add((method, score, allocation))
     grown = {(m, "fisher", a) for m in ("set", "rigl", "granet") for a in get_args(Allocation)}
-    other_scores = {("sr_ste", s, a) for s in get_args(Score)[1:] for a in get_args(Allocation)}
+    other_scores = {
+        (m, s, a)
+        for m in ("sr_ste", "ste", "top_kast", "powerpropagation")
+        for s in get_args(Score)[1:]
+        for a in get_args(Allocation)
+    }
     other_allocations = {
         ("sr_ste", s, a) for s in get_args(Score) for a in ("erk", "er", "explicit")
     }

@@ -1,6 +1,6 @@
 import torch
 
-from sparsetune.sparsity.straight_through import ShadowWeights
+from sparsetune.sparsity.effective.straight_through import ShadowWeights
 
 
 def test_effective_weights_and_the_pull_by_hand() -> None:

@@ -66,6 +66,9 @@ METHOD_SPECS: dict[str, dict[str, Any]] = {
     "rigl": GATHER,
     "granet": {**RAMP, "regrow": RegrowSpec(every="2 steps", until=0.95, batches=2), "epochs": 5},
     "sr_ste": PATTERN,
+    "ste": {},
+    "top_kast": {},
+    "powerpropagation": {**RAMP, "recalibrate": 300},
     "obert": FISHER,
 }
 """A short schedule of every method, of 4 epochs unless ten mask updates need more."""

@@ -62,6 +62,7 @@ class MaskChooser:
         self._score = score_function(self.spec.score or "magnitude")
         self._n_m = parse_pattern(self.spec.pattern)
         self._patterned: set[str] = set()
+        self._groups_at: dict[float, list[LayerGroup]] = {}
         if self._n_m:
             for group in self.groups(self.spec.target):
                 if group.pruned:
@@ -122,8 +123,19 @@ class MaskChooser:
             chosen = compute_masks(scores, groups, within, candidates)
         return chosen, scored.compensate
 
-    def straight_through_masks(self) -> Masks:
-        """N:M masks of the weights as they are now, by magnitude."""
+    def straight_through_masks(self, sparsity: float) -> Masks:
+        """Masks of the weights as they are now, by magnitude, whatever the mask in force.
+
+        Args:
+            sparsity: Sparsity of the masks, in [0, 1); an N:M pattern has its own.
+        """
+        if self._n_m is None:
+            # Kept, since every step asks for the same.
+            if sparsity not in self._groups_at:
+                self._groups_at[sparsity] = self.groups(sparsity)
+            groups = self._groups_at[sparsity]
+            candidates = self._candidates({})
+            return compute_masks(self._weights, groups, None, candidates, absolute=True)
         return self._n_m_masks({name: weight.abs() for name, weight in self._weights.items()})
 
     def _n_m_masks(self, scores: Tensors) -> Masks:

@@ -78,7 +78,8 @@ class EffectiveWeights(Protocol):
         """Keep the optimizer's weights, and put the effective ones in the parameters.
 
         Args:
-            factors: Masks in force, 1 inside and 0 outside, of each parameter's shape.
+            factors: Masks in force, 1 inside and 0 outside, of each parameter's shape; empty where
+                the network is dense.
         """
 
     def unmask(self, gradients: list[Tensor] | None = None) -> None:
@@ -102,6 +103,7 @@ class StepState:
         weights: Prunable weights by layer.
         gradients: Their gradients, of the same shapes; zeros where the batch gave none.
         masks: True inside the mask in force; empty where the network is dense.
+        trained: True where a weight trains behind the mask; empty where all do.
     """
 
     step: int
@@ -109,6 +111,7 @@ class StepState:
     weights: Mapping[str, Tensor]
     gradients: Mapping[str, Tensor]
     masks: Mapping[str, Tensor]
+    trained: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,11 @@ class Method:
         schedule_rules: Rules on the length of training.
         forward: Builds what the forward pass sees under the action ``shadow``, from parameters and
             declaration. None: the masked weights themselves.
+        backward: Sparsity of a larger mask by magnitude, given the resolved declaration: under the
+            action ``shadow`` the weights inside it train, and others stay. None: all of them train.
+        reparametrize: Builds what the forward pass sees from the first step on, under any mask,
+            from parameters and declaration; the parameters hold the initial weights then, and may
+            be changed. None: the weights are the parameters.
         grows_by: What chooses the weights that an exchange grows: their ``gradient`` (of all
             weights, gathered after the backward pass) or chance; None where nothing is exchanged.
         after_backward: Called after the backward pass, with gradients that may be changed; those of
@@ -160,6 +168,8 @@ class Method:
     rules: tuple[CombinationRule, ...] = ()
     schedule_rules: tuple[ScheduleRule, ...] = ()
     forward: Callable[[Sequence[Tensor], SparsitySpec], EffectiveWeights] | None = None
+    backward: Callable[[SparsitySpec], float] | None = None
+    reparametrize: Callable[[Sequence[Tensor], SparsitySpec], EffectiveWeights] | None = None
     grows_by: Literal["gradient", "random"] | None = None
     after_backward: Callable[[StepState], None] | None = None
     after_step: Callable[[StepState], None] | None = None

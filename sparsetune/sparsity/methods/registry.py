@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.imports import import_named, is_import_path
-from sparsetune.sparsity.methods.acdc import ACDC
-from sparsetune.sparsity.methods.dense import DENSE
-from sparsetune.sparsity.methods.gmp import GMP
-from sparsetune.sparsity.methods.granet import GRANET
+from sparsetune.sparsity.methods.hard.acdc import ACDC
+from sparsetune.sparsity.methods.hard.dense import DENSE
+from sparsetune.sparsity.methods.hard.gmp import GMP
+from sparsetune.sparsity.methods.hard.granet import GRANET
+from sparsetune.sparsity.methods.hard.obert import OBERT
+from sparsetune.sparsity.methods.hard.one_shot import ONE_SHOT
+from sparsetune.sparsity.methods.hard.powerpropagation import POWERPROPAGATION
+from sparsetune.sparsity.methods.hard.rigl import RIGL
+from sparsetune.sparsity.methods.hard.set import SET
+from sparsetune.sparsity.methods.hard.static import STATIC
+from sparsetune.sparsity.methods.hard.transfer import TRANSFER
 from sparsetune.sparsity.methods.method import Method
-from sparsetune.sparsity.methods.obert import OBERT
-from sparsetune.sparsity.methods.one_shot import ONE_SHOT
-from sparsetune.sparsity.methods.rigl import RIGL
-from sparsetune.sparsity.methods.set import SET
-from sparsetune.sparsity.methods.sr_ste import SR_STE
-from sparsetune.sparsity.methods.static import STATIC
-from sparsetune.sparsity.methods.transfer import TRANSFER
+from sparsetune.sparsity.methods.soft.sr_ste import SR_STE
+from sparsetune.sparsity.methods.soft.ste import STE
+from sparsetune.sparsity.methods.soft.top_kast import TOP_KAST
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -29,6 +32,9 @@ METHODS: dict[str, Method] = {
         RIGL,
         GRANET,
         SR_STE,
+        STE,
+        TOP_KAST,
+        POWERPROPAGATION,
         OBERT,
         TRANSFER,
     )

@@ -90,7 +90,10 @@ OBJECTIVES = (
     *(Minimize("val_error"), Minimize("val_loss"), Minimize("train_loss")),
     *(Maximize("val_accuracy"), Maximize("val_score")),
 )
-METHODS = ("static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "obert")
+METHODS = (
+    *("static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "ste", "obert"),
+    *("top_kast", "powerpropagation"),
+)
 
 
 class Sound:
@@ -212,9 +215,9 @@ class Sound:
             given["sparsity.regrow.every"] = luck.choice(("2 steps", "4 steps", 0.02))
             given |= self.maybe(0.3, (0.1, 0.5), "sparsity.regrow.fraction")
             given |= self.maybe(0.3, ("linear", "constant"), "sparsity.regrow.decay")
-        else:
+        elif method not in ("obert", "ste", "top_kast", "powerpropagation"):
             scores = ("magnitude", "random", "saliency")
-            given |= self.maybe(0.3, scores, "sparsity.score") if method != "obert" else {}
+            given |= self.maybe(0.3, scores, "sparsity.score")
         if method == "obert":
             given |= {"sparsity.fisher.block": 8, "sparsity.fisher.gradients": 16}
             given |= {"sparsity.fisher.batch_size": 4, "sparsity.ramp.updates": 10}
@@ -228,6 +231,10 @@ class Sound:
                 RampSpec(shape=f"{OWN}:ramp"),
             )
             given |= self.maybe(0.5, ramps, "sparsity.ramp")
+        elif method == "powerpropagation":
+            given |= self.maybe(0.5, (1, 1.5, 3), "sparsity.power")
+        elif method == "top_kast":
+            given |= self.maybe(0.5, (1, 1.5, 5), "sparsity.top_kast.backward")
         elif method == "one_shot":
             given |= self.maybe(0.4, (0, 0.3), "sparsity.prune_at")
         allocations = ("global", "uniform", "erk", "er")

@@ -36,6 +36,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "rigl": {"regrow": REGROW},
     "granet": {"ramp": RAMP, "regrow": REGROW},
     "sr_ste": {"pattern": "2:4", "target": 0.5},
+    "ste": {},
+    # Its own choice, `uniform`, would spare a first convolution.
+    "top_kast": {"allocation": "global"},
+    "powerpropagation": {"ramp": RAMP},
     "obert": {"ramp": RAMP, "fisher": FisherSpec(gradients=16, block=8)},
 }
 """Every sparse method but transfer, which goes on from a sparse text encoder; and SNIP."""

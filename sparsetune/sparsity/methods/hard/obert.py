@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparsetune.sparsity.methods.gmp import gmp
+from sparsetune.sparsity.methods.hard.gmp import gmp
 from sparsetune.sparsity.methods.method import SHARED_FIELDS, Method
 from sparsetune.sparsity.plans.changes import MaskChange
 from sparsetune.sparsity.plans.rules import RAMP_RULE

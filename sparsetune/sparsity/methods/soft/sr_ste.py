@@ -28,7 +28,7 @@ def sr_ste(spec: TrialSpec) -> list[MaskChange]:
 def _keep_dense(weights: Sequence[Tensor], spec: SparsitySpec) -> EffectiveWeights:
     """Dense weights behind the masked ones, pulled towards zero outside the mask."""
     # Here, since declarations are read without torch.
-    from sparsetune.sparsity.straight_through import ShadowWeights
+    from sparsetune.sparsity.effective.straight_through import ShadowWeights
 
     return ShadowWeights(weights, spec.shadow_decay)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparsetune.sparsity.methods.hard.rigl import EXCHANGE_RULES, rigl
 from sparsetune.sparsity.methods.method import SHARED_FIELDS, Method
-from sparsetune.sparsity.methods.rigl import EXCHANGE_RULES, rigl
 from sparsetune.sparsity.plans.changes import MaskChange
 from sparsetune.sparsity.plans.rules import REGROW_RULE
 

@@ -1,4 +1,4 @@
-"""Dense weights behind effective ones: the straight-through estimator of SR-STE."""
+"""Dense weights behind effective ones: the straight-through estimator of STE and SR-STE."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ class ShadowWeights:
 
     Weights are swapped because the two passes need different ones: the loss is that of the masked
     weights, while the optimizer updates the dense ones, so that a weight outside the mask can come
-    back. The gradient by the effective weights goes to the dense ones as it is; dense weights
-    outside the mask are also pulled towards zero by ``decay`` times themselves.
-
-    Source: Zhou et al. 2021, arXiv 2102.04010, equation 9.
+    back. The gradient by the effective weights goes to the dense ones as it is (Bengio et al. 2013,
+    arXiv 1308.3432); under SR-STE dense weights outside the mask are also pulled towards zero by
+    ``decay`` times themselves (Zhou et al. 2021, arXiv 2102.04010, equation 9).
 
     Args:
         weights: Tensors of the parameters, changed in place.
-        decay: Strength of the pull, at least 0.
+        decay: Strength of the pull, at least 0; no pull at 0.
     """
 
     def __init__(self, weights: Sequence[torch.Tensor], decay: float) -> None:
@@ -38,7 +37,7 @@ class ShadowWeights:
         Args:
             gradients: Gradients of the parameters, to which the pull is added in place.
         """
-        if gradients is not None:
+        if gradients is not None and self._decay:
             # Effective minus dense is the negative of the dense weights outside the mask. The
             # difference is written over the effective weights, which saves a temporary.
             torch._foreach_sub_(self._weights, self._dense)

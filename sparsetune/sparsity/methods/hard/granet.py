@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparsetune.sparsity.methods.hard.rigl import EXCHANGE_RULES
 from sparsetune.sparsity.methods.method import SHARED_FIELDS, CombinationRule, Method
-from sparsetune.sparsity.methods.rigl import EXCHANGE_RULES
 from sparsetune.sparsity.plans.changes import MaskChange, Plan
 from sparsetune.sparsity.plans.exchanges import (
     exchange_fraction,
