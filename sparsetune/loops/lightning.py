@@ -28,7 +28,7 @@ class SparsityCallback(Callback):  # type: ignore[misc]  # Lightning is untyped 
     """Prunes the module that a Trainer fits; Lightning's checkpoints hold the state of its masks.
 
     Lengths in epochs are those of the Trainer. A training that Lightning resumes (``ckpt_path``)
-    continues bit for bit. ``gradient_clip_val`` does not count gradients of pruned weights.
+    goes on with its masks. ``gradient_clip_val`` does not count gradients of pruned weights.
 
     Args:
         sparsity: Method, target, ramp, allocation, pattern.
