@@ -279,8 +279,9 @@ class SparsitySpec(Declaration):
 
     method: Annotated[str, BeforeValidator(name_or_import_path(tuple(METHODS)))] = "dense"
     """Method that decides when the mask changes; ``dense`` prunes nothing: ``dense``, ``static``,
-    ``one_shot``, ``gmp``, ``acdc``, ``set``, ``rigl``, ``granet``, ``sr_ste``, ``obert``,
-    ``transfer``, or your own ``package.module:object``, a `Method`."""
+    ``one_shot``, ``gmp``, ``acdc``, ``set``, ``rigl``, ``granet``, ``sr_ste``, ``ste``,
+    ``top_kast``, ``powerpropagation``, ``obert``, ``transfer``, or your own
+    ``package.module:object``, a `Method`."""
     target: float = Field(default=0, ge=0, lt=1)
     """Fraction of the prunable weights outside the final mask, in [0, 1); never a percentage or a
     density."""
