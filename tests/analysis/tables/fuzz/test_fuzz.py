@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 
 from tests.analysis.tables.fuzz.clean import CLEAN, Given
-from tests.analysis.tables.fuzz.fuzz import is_true
+from tests.analysis.tables.fuzz.fuzz import CLEAN_NAME, COLUMNS, is_true
 from tests.analysis.tables.fuzz.numbers import read
 from tests.analysis.tables.fuzz.operations import COUNTED, TUNING, Operation
+from tests.repository.test_checkout import ROOT
 
 OPERATIONS = (*TUNING, *COUNTED)
+RECORD = ROOT / "studies/records/robustness/tables.csv"
 
 
 def sound(kind: int, seed: int = 0) -> Given:
@@ -57,3 +61,17 @@ def test_what_loses_information_changes_a_table(operation: Operation) -> None:
 
 def test_operations_that_were_tuned_on_are_not_counted() -> None:
     assert not {one.change for one in TUNING} & {one.change for one in COUNTED}
+
+
+def test_the_record_holds_every_operation_that_is_counted() -> None:
+    with RECORD.open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["operation"] for row in rows] == [CLEAN_NAME, *(one.name for one in COUNTED)]
+    assert sum(int(row["tables"]) for row in rows) >= 5000
+    keeping = [row for row in rows if row["keeps"] == "yes"]
+    assert sum(int(row["changed"]) for row in keeping) == 0
+    page = (ROOT / "docs/foreign.md").read_text()
+    for row in rows:
+        cells = (row["operation"], row["tables"], row["refused"], row["found"], row["changed"])
+        assert f"| {' | '.join(cells)} |" in page, row["operation"]
