@@ -96,6 +96,9 @@ PHASES = {
     "set": {"dynamic", "fixed"},
     "rigl": {"dynamic", "fixed"},
     "sr_ste": {"dynamic"},
+    "ste": {"dynamic"},
+    "top_kast": {"dynamic"},
+    "powerpropagation": {"dense", "ramp", "fixed"},
 }
 
 

@@ -103,7 +103,10 @@ def patchy_seeds(evidence: Evidence) -> Iterator[Finding]:
     """
     if evidence.results.design.measured:
         return  # a study declares its seeds, and records what became of them
-    rows = require_columns(evidence.report, "seed")
+    # A use has a number where its trial has no seed.
+    seeds = evidence.results.trials().set_index("trial_id")["seed"]
+    rows = evidence.report.assign(seed=evidence.report["trial_id"].map(seeds))
+    rows = require_columns(rows, "seed")
     rows = rows[has_value(rows["status"], "COMPLETE") & rows["seed"].notna()]
     dense = frozenset(rows.loc[rows["sparsity.target"] == 0, "seed"])
     for arm, own in rows[rows["sparsity.target"] > 0].groupby("arm", sort=False):

@@ -23,6 +23,7 @@ from sparsetune.spec.sparsity import (
     FisherSpec,
     RampSpec,
     SparsitySpec,
+    TopKastSpec,
 )
 from sparsetune.spec.task import CustomTask, DigitsTask, FolderTask, GrowthSpec, ImageTask, TextTask
 from sparsetune.spec.trial import DistillSpec
@@ -187,6 +188,7 @@ PLAUSIBLE: dict[str, Sequence[Any]] = {
     "sparsity.reset": (None, "none", "grown", "all"),
     "sparsity.shadow_decay": (0, 2e-4),
     "sparsity.power": (0.5, 1, 1.5),
+    "sparsity.top_kast": (TopKastSpec(), TopKastSpec(backward=4)),
     "sparsity.top_kast.backward": (0.5, 1, 4, 1000),
     "sparsity.top_kast.decay": (-1, 0, 1e-3),
     "sparsity.recalibrate": (0, 100, 10_000),
