@@ -138,14 +138,14 @@ class SparseTraining:
         self._account = account
         self._weights = dict(weights)
         self._new_sparsifier = new_sparsifier
-        self._sparsifier = new_sparsifier()
         self._withheld: list[tuple[nn.Parameter, torch.Tensor | None]] = []
         self._is_stepping = False
         self._is_reset_checked = False
         if state is None:
+            self._sparsifier = new_sparsifier()
             self._begin_step()
         else:
-            self.load_state_dict(state)
+            self._continue_from(state)
 
     def step(self, optimizer_step: Callable[[], object] | None = None) -> bool:
         """Make the optimizer's step on the gradients that are there, and change the mask.
@@ -269,6 +269,10 @@ class SparseTraining:
             CheckpointError: if the state is of another training, or of other weights.
         """
         self._require_between_steps("load_state_dict")
+        self._continue_from(state)
+
+    def _continue_from(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state whose model and optimizer were loaded."""
         if state.get("version") != STATE_VERSION:
             rule = f"the state must be of version {STATE_VERSION} of `SparseTraining.state_dict`"
             raise CheckpointError(f"{rule}, got {state.get('version')!r}")
@@ -280,6 +284,7 @@ class SparseTraining:
                 "the model must have the weights that it had when the state was saved, got others"
                 f" in `{other[0]}`: load its own `state_dict` after `sparsify` and before this one"
             )
+        # Not before: a sparsifier may begin by changing the weights.
         sparsifier = self._new_sparsifier()
         with torch.no_grad():
             for name, weight in state["optimizer_weights"].items():

@@ -178,18 +178,17 @@ class Sparsifier:
     def optimizer_weights(self) -> Iterator[None]:
         """Context, after `before_forward`, in which the weights are those that the optimizer moves.
 
-        They differ from those that the forward pass sees where dense weights lie behind the mask.
+        They differ from those that the forward pass sees where dense weights lie behind the mask,
+        or the weights are powers of them.
         """
-        if self._masked.shadow:
-            self._masked.shadow.unmask()
+        self._masked.swap_out()
         yield
-        if self._masked.shadow:
-            self._mask_shadow(self._masked.shadow)
+        self._swap_in()
 
     @property
     def keeps_dense_weights(self) -> bool:
         """True if the optimizer moves other weights than those that the forward pass sees."""
-        return self._masked.shadow is not None
+        return bool(self._masked.shadow or self._masked.reparametrized)
 
     def record_dynamic_mask(self) -> None:
         """Record a mask that changes at every step; call it within `effective_weights`."""
