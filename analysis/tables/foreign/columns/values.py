@@ -27,6 +27,7 @@ from .known import (
 from .lengths import LENGTHS, has_length_units
 from .names import MAX_TEXT_CHARACTERS, naming_problems
 from .numbers import (
+    ParsedNumbers,
     broken_rule,
     parse_numbers,
     parse_whole_numbers,
@@ -191,7 +192,7 @@ def _read_column(column: pd.Series[Any], ours: str, theirs: str, unit: str | Non
     if doubt and not rules:
         return ReadColumn(pd.Series(found.values, column.index), [doubt])
     if known.kind in ("fraction", "length"):
-        return _read_fractions(column, ours, known, unit, rules)
+        return _read_fractions(found, column, ours, known, unit, rules)
     is_outside = (found.values < known.low) | (found.values > known.high)
     limits = f"must hold numbers in [{known.low:g}, {known.high:g}]"
     if known.kind == "spread" and found.percent.any():
@@ -207,18 +208,23 @@ def _read_column(column: pd.Series[Any], ours: str, theirs: str, unit: str | Non
 
 
 def _read_fractions(
-    column: pd.Series[Any], ours: str, known: KnownColumn, unit: str | None, rules: list[str]
+    found: ParsedNumbers,
+    column: pd.Series[Any],
+    ours: str,
+    known: KnownColumn,
+    unit: str | None,
+    rules: list[str],
 ) -> ReadColumn:
     """A column of fractions, in whatever unit.
 
     Args:
+        found: Its numbers.
         column: What the table holds.
         ours: Our name of it.
         known: Range of the fractions.
         unit: Unit that the caller states; None where nothing is stated.
         rules: Rules that are broken already.
     """
-    found = parse_numbers(column)
     fractions, rule = to_fractions(found, unit, ours, known.low, known.high)
     resolved, _ = resolve_unit(found, unit, ours)
     note = small_percents_note(found, ours) if unit == "percent" else ""
