@@ -53,6 +53,7 @@ NEEDS_MORE = {
     "must be made from its `arguments`": "torchmetrics",
     "must say its direction": "the user's own function",
     "since a trial is named by what it declares": "the user's own method",
+    "must name a `sparsetune.Method`": "the user's own method",
     "must return a finite fraction of the peak rate": "the user's own function",
     "must return a torch.optim.Optimizer": "the user's own function",
     "Optuna": "Optuna's signatures",
