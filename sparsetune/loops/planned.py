@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.method_contracts import own_method_problems
 from sparsetune.sparsity.methods.method import Method
 from sparsetune.sparsity.methods.registry import method_of
-from sparsetune.sparsity.plans.rules import ScheduleRule
+from sparsetune.sparsity.plans.rules import ScheduleRule, fewest_that_fit
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.applicability import canonical_values
 from sparsetune.spec.declaration import Declaration
@@ -206,12 +205,7 @@ def _fits_in(
 
 def _steps_advice(fits_in: Callable[[int], bool], given: LoopLength) -> str:
     """The fewest steps for which a rule holds, as advice."""
-    longer = given.total_steps
-    while not fits_in(longer):
-        longer *= 2
-        if longer > MAX_ADVISED_STEPS:
-            return "no number of steps would do: change its lengths"
-    # A longer training never breaks a rule that a shorter one keeps, so bisection finds the first.
-    tried = range(longer // 2 + 1, longer)
-    fewest = longer // 2 + 1 + bisect_left(tried, True, key=fits_in)
+    fewest = fewest_that_fit(fits_in, given.total_steps, MAX_ADVISED_STEPS)
+    if fewest is None:
+        return "no number of steps would do: change its lengths"
     return f"`total_steps` of {fewest:,} would do"

@@ -123,7 +123,7 @@ class Sparsifier:
 
         What is left in them is what the optimizer applies. Growth reads them from before.
         """
-        if self._masked.shadow or self._masked.reparametrized:
+        if self.keeps_dense_weights:
             self._masked.swap_out(self._gradients())
         if self._gathers_gradients():
             if self._gathered:

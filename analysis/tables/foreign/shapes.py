@@ -114,18 +114,23 @@ def _measure_column(frame: pd.DataFrame, columns: Mapping[str, Hashable]) -> Has
     results under our names alone.
     """
     missing = {name for name in columns.values() if name not in frame.columns}
+    results = set(RESULT_COLUMNS) - set(map(str, frame.columns))
     for name in frame.columns:
         column = frame[name]
         if isinstance(column, pd.DataFrame) or pd.api.types.is_numeric_dtype(column.dtype):
             continue
+        known = column.dropna()
         try:
-            texts = set(column.dropna().unique()[: MAX_MEASURES + 1])
+            # Most columns need not be read: those of a CSV file are all text.
+            if not missing and (known.empty or known.iloc[0] not in results):
+                continue
+            texts = set(known.unique()[: MAX_MEASURES + 1])
         except TypeError:  # lists have no hash
             continue
         if not 0 < len(texts) <= MAX_MEASURES:
             continue
         # Our names also name columns of tables that are not melted.
-        if texts & missing or texts <= set(RESULT_COLUMNS) - set(map(str, frame.columns)):
+        if texts & missing or texts <= results:
             return name
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -44,6 +45,24 @@ def changes_by_step(spec: TrialSpec, plan: Plan) -> list[MaskChange]:
     for change in plan(spec):
         last_at_step[change.step] = change
     return list(last_at_step.values())
+
+
+def fewest_that_fit(fits: Callable[[int], bool], first: int, most: int) -> int | None:
+    """Fewest steps or epochs, from ``first`` on, of which a rule holds; None beyond ``most``.
+
+    Args:
+        fits: True if a training of so many keeps the rule; a longer one then does too.
+        first: Number that is tried first, and doubled: to write out a schedule of very many epochs
+            takes seconds.
+        most: Largest number that is tried.
+    """
+    longer = first
+    while not fits(longer):
+        longer *= 2
+        if longer > most:
+            return None
+    tried = range(longer // 2 + 1, longer)
+    return longer // 2 + 1 + bisect_left(tried, True, key=fits)
 
 
 def _ramp_fits(spec: TrialSpec, plan: Plan) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from functools import partial
 
 from sparsetune.errors import Problem
 from sparsetune.sparsity.methods.registry import METHODS, method_of
 from sparsetune.sparsity.plans.changes import MaskChange
-from sparsetune.sparsity.plans.rules import changes_by_step
+from sparsetune.sparsity.plans.rules import changes_by_step, fewest_that_fit
 from sparsetune.spec import TrialSpec
 
 LONGEST_EPOCHS = 2**16
@@ -63,13 +62,7 @@ def _epochs_advice(spec: TrialSpec, fits: Callable[[TrialSpec], bool]) -> str:
     def fits_in(epochs: int) -> bool:
         return fits(spec.with_values({"schedule.epochs": epochs}))
 
-    # Doubled from 1 on, since a schedule of very many epochs takes seconds to write out.
-    longer = 1
-    while not fits_in(longer):
-        longer *= 2
-        if longer > LONGEST_EPOCHS:
-            return "no number of epochs would do: change its lengths"
-    # A longer training never breaks a rule that a shorter one keeps, so bisection finds the first.
-    tried = range(longer // 2 + 1, longer)
-    fewest = longer // 2 + 1 + bisect_left(tried, True, key=fits_in)
+    fewest = fewest_that_fit(fits_in, 1, LONGEST_EPOCHS)
+    if fewest is None:
+        return "no number of epochs would do: change its lengths"
     return f"`schedule.epochs` of {fewest} would do (at this multiplier)"

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sparsetune.sparsity.methods.hard.gmp import gmp
 from sparsetune.sparsity.methods.method import SHARED_FIELDS, Method
-from sparsetune.sparsity.plans.changes import MaskChange
 from sparsetune.sparsity.plans.rules import RAMP_RULE
-
-if TYPE_CHECKING:
-    from sparsetune.spec import TrialSpec
-
-
-def obert(spec: TrialSpec) -> list[MaskChange]:
-    """Changes of gradual pruning; the method differs by its score, ``fisher``, alone."""
-    return gmp(spec)
-
 
 OBERT = Method(
     name="obert",
     title="oBERT",
-    plan=obert,
+    plan=gmp,
     source="Kurtic et al. 2022, arXiv 2203.07259, section 3",
     code="neuralmagic/sparseml, modifier_pruning_obs.py",
     departs=(

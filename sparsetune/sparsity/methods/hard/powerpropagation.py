@@ -12,19 +12,12 @@ from sparsetune.sparsity.methods.method import (
     EffectiveWeights,
     Method,
 )
-from sparsetune.sparsity.plans.changes import MaskChange
 from sparsetune.sparsity.plans.rules import RAMP_RULE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sparsetune.spec import TrialSpec
     from sparsetune.spec.sparsity import SparsitySpec
-
-
-def powerpropagation(spec: TrialSpec) -> list[MaskChange]:
-    """Changes of gradual pruning; the method differs by what the forward pass sees."""
-    return gmp(spec)
 
 
 def _raise_to_power(weights: Sequence[Tensor], spec: SparsitySpec) -> EffectiveWeights:
@@ -38,7 +31,7 @@ def _raise_to_power(weights: Sequence[Tensor], spec: SparsitySpec) -> EffectiveW
 POWERPROPAGATION = Method(
     name="powerpropagation",
     title="powerpropagation",
-    plan=powerpropagation,
+    plan=gmp,
     source="Schwarz et al. 2021, arXiv 2110.00296, sections 2 and 4",
     code="google-deepmind/deepmind-research, powerpropagation",
     departs=(
